@@ -1,0 +1,1 @@
+//! Wiring: boot, CPU placement, shutdown.

@@ -1,0 +1,1 @@
+//! The metadata quorum's driver and store.

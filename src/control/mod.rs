@@ -1,0 +1,1 @@
+//! The control thread: HTTP admin and metrics.

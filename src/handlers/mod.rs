@@ -1,0 +1,1 @@
+//! One file per Kafka API, and the dispatch to them.

@@ -1,0 +1,1 @@
+//! Aligned buffers, direct files and the clock, with their simulated twins.

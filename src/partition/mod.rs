@@ -1,0 +1,1 @@
+//! One replica's Kafka semantics: append, read, producer state, high watermark, waiters.

@@ -1,0 +1,1 @@
+//! The log: segments, writer, reader, index, batch cache, recovery, retention.
