@@ -1,1 +1,3 @@
 //! One file per Kafka API, and the dispatch to them.
+
+mod fetch;

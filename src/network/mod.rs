@@ -1,1 +1,3 @@
 //! Listener, connections and the response queue.
+
+mod frames;
