@@ -69,12 +69,15 @@ pub enum ShapeError {
 }
 
 impl Shape {
-    /// Checks that `bytes` begin with a request of this layout; what follows it is not looked at.
-    pub(super) fn check(&self, mut bytes: &[u8], version: i16) -> Result<(), ShapeError> {
-        let mut walk = Walk::new(&mut bytes);
+    /// Checks that `bytes` begin with a request of this layout and answers how many bytes it takes; what follows it is
+    /// not looked at.
+    pub(super) fn check(&self, bytes: &[u8], version: i16) -> Result<usize, ShapeError> {
+        let mut rest = bytes;
+        let mut walk = Walk::new(&mut rest);
         walk.flexible = version >= self.flexible_from;
         walk.version = version;
-        walk.structure(&self.body)
+        walk.structure(&self.body)?;
+        Ok(bytes.len() - rest.len())
     }
 }
 
@@ -206,3 +209,6 @@ impl<'a, 'b> Walk<'a, 'b> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
