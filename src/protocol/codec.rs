@@ -29,7 +29,7 @@ pub struct EncodeError {
 
 impl EncodeError {
     /// Keeps the text of the crate's error, whose type is not part of this room's interface.
-    fn new(version: i16, reason: impl std::fmt::Display) -> Self {
+    pub(super) fn new(version: i16, reason: impl std::fmt::Display) -> Self {
         Self { version, reason: format!("{reason:#}") }
     }
 }

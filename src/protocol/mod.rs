@@ -7,6 +7,7 @@ pub mod api;
 pub mod api_versions;
 mod codec;
 mod error;
+pub mod fetch_response;
 mod frame;
 mod header;
 mod shape;
