@@ -3,6 +3,7 @@
 //! Key invariant: everything in a [`Shard`] belongs to one executor; other shards reach it only through calls that the
 //! router carries, and the control thread only through notices. What clients send is parsed and answered above.
 
+mod adoptions;
 mod budget;
 mod inbox;
 mod requests;
@@ -16,6 +17,7 @@ use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 
+pub use adoptions::Adoptions;
 pub use budget::{Budget, Exhausted, Grant};
 pub use inbox::{Notice, Notices, ShardInbox, inbox};
 pub use requests::{AppendAnswer, AppendAnswers, AppendEntry, ReadAnswers, ReadEntry};
@@ -40,6 +42,7 @@ pub struct Shard {
     router: Router<Shard>,
     waits: Waits,
     budget: Budget,
+    adoptions: Adoptions,
     metrics: Arc<ShardMetrics>,
     disk: Rc<Disk>,
     clock: Clock,
@@ -68,6 +71,7 @@ impl Shard {
             router: Router::new(id, shards),
             waits: Waits::default(),
             budget: Budget::new(request_bytes_max),
+            adoptions: Adoptions::default(),
             metrics,
             disk,
             clock: Clock::System,
@@ -112,6 +116,11 @@ impl Shard {
     /// Memory for requests.
     pub fn budget(&self) -> &Budget {
         &self.budget
+    }
+
+    /// Sockets handed over by other shards.
+    pub fn adoptions(&self) -> &Adoptions {
+        &self.adoptions
     }
 
     /// The counters.
