@@ -58,7 +58,8 @@ impl Mutation for AlterConfigs {
             let answer = plan_resource(image, inputs, &resource, &change).and_then(|command| {
                 configured += 1;
                 if configured > CONFIG_RESOURCES_MAX {
-                    let message = format!("At most {CONFIG_RESOURCES_MAX} resources have settings of their own.");
+                    let message =
+                        format!("At most {CONFIG_RESOURCES_MAX} resources have settings of their own.");
                     return Err(Refusal::new(Reason::PolicyViolation, message));
                 }
                 commands.extend(command);
@@ -106,7 +107,8 @@ pub(super) fn check_sizes(settings: &Settings, value_bytes_max: usize) -> Result
         let message = format!("A resource has at most {SETTINGS_PER_RESOURCE_MAX} settings.");
         return Err(Refusal::new(Reason::InvalidConfig, message));
     }
-    match settings.iter().find(|(name, value)| value.len() > value_bytes_max || name.len() > value_bytes_max) {
+    match settings.iter().find(|(name, value)| value.len() > value_bytes_max || name.len() > value_bytes_max)
+    {
         None => Ok(()),
         Some((name, _)) => {
             let shown: String = name.chars().take(100).collect();

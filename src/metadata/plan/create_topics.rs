@@ -61,7 +61,8 @@ impl Mutation for CreateTopics {
 
     fn plan(self, image: &Image, inputs: &mut PlanInputs<'_>) -> Result<Planned<Self::Outcome>, Refusal> {
         let repeated = duplicates(self.topics.iter().map(|topic| &topic.name));
-        let effective = |topic: &&NewTopic| !repeated.contains(&&topic.name) && topic.name != CLUSTER_METADATA_TOPIC;
+        let effective =
+            |topic: &&NewTopic| !repeated.contains(&&topic.name) && topic.name != CLUSTER_METADATA_TOPIC;
         let default = inputs.rules.topic_defaults().partitions;
         let wanted: usize =
             self.topics.iter().filter(effective).map(|topic| topic.partition_count(default)).sum();
@@ -84,7 +85,8 @@ impl Mutation for CreateTopics {
             let refusal = Refusal::new(Reason::InvalidRequest, "Duplicate topic name.");
             outcome.push(((*name).clone(), Err(refusal)));
         }
-        let named = |topic: &NewTopic| topic.name == CLUSTER_METADATA_TOPIC && !repeated.contains(&&topic.name);
+        let named =
+            |topic: &NewTopic| topic.name == CLUSTER_METADATA_TOPIC && !repeated.contains(&&topic.name);
         if self.topics.iter().any(named) {
             let message = format!("Creation of internal topic {CLUSTER_METADATA_TOPIC} is prohibited.");
             let refusal = Refusal::new(Reason::InvalidRequest, message);
@@ -160,7 +162,8 @@ fn check_name(image: &Image, name: &str) -> Result<(), Refusal> {
         return Err(Refusal::new(Reason::InvalidTopic, fault));
     }
     if is_internal(name) {
-        let message = format!("Topic '{name}' is internal: it is created with the coordinator that it belongs to.");
+        let message =
+            format!("Topic '{name}' is internal: it is created with the coordinator that it belongs to.");
         return Err(Refusal::new(Reason::InvalidTopic, message));
     }
     Ok(())
@@ -209,7 +212,8 @@ fn choose_replicas(
 /// The replicas that the client assigned, by partition.
 fn assigned_replicas(image: &Image, topic: &NewTopic) -> Result<Vec<Vec<BrokerId>>, Refusal> {
     if topic.replication_factor != -1 {
-        let message = "A manual partition assignment was specified, but replication factor was not set to -1.";
+        let message =
+            "A manual partition assignment was specified, but replication factor was not set to -1.";
         return Err(Refusal::new(Reason::InvalidRequest, message));
     }
     if topic.partitions != -1 {
