@@ -252,6 +252,11 @@ impl Partition {
         self.state.producers.borrow().iter().map(|(id, producer)| (id, producer.clone())).collect()
     }
 
+    /// How many producers have state here.
+    pub fn producer_count(&self) -> usize {
+        self.state.producers.borrow().len()
+    }
+
     /// Forgets producers that were idle for `expiration_ms` (`producer.id.expiration.ms`).
     pub fn expire_producers(&self, now: TimestampMs, expiration_ms: i64) {
         self.state.producers.borrow_mut().expire(now, expiration_ms);
