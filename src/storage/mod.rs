@@ -23,6 +23,8 @@ mod sidecar;
 mod store;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 pub use batch_cache::BatchCache;
