@@ -23,8 +23,8 @@ pub enum ServeError {
     Listen { address: String, source: io::Error },
     #[error("cannot use {path}: {source}")]
     Io { path: PathBuf, source: io::Error },
-    #[error("shard {shard} does not start: {reason}")]
-    Shard { shard: u16, reason: String },
+    #[error("a shard does not start: {0}")]
+    Shard(String),
     #[error("the admin listener does not start: {0}")]
     Admin(String),
     #[error("corelog.cluster.id {0:?} is not a cluster id: 22 characters of URL-safe base64")]

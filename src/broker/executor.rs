@@ -30,14 +30,14 @@ const DRAIN_WAIT: Duration = Duration::from_millis(200);
 
 /// What a shard is started with; it travels to the shard's thread.
 pub struct Plan {
-    pub id: ShardId,
     pub shards: u16,
     pub cpu: usize,
     pub address: SocketAddr,
     pub data_dir: PathBuf,
     pub settings: Arc<BrokerSettings>,
     pub memory: Memory,
-    pub metrics: Arc<ShardMetrics>,
+    /// Of every shard, by its number.
+    pub metrics: Vec<Arc<ShardMetrics>>,
     pub loads: Arc<Loads>,
 }
 
@@ -54,18 +54,25 @@ pub struct Links {
     pub notices: Notices,
     pub controller: ControllerHandle,
     /// Told once: the shard listens, or why it does not.
-    pub ready: Sender<Result<ShardId, (ShardId, String)>>,
+    pub ready: Sender<Result<Listening, String>>,
+}
+
+/// A shard that listens.
+#[derive(Clone, Copy, Debug)]
+pub struct Listening {
+    pub shard: ShardId,
+    pub cpu: usize,
 }
 
 /// Starts the thread of one shard.
 pub fn start(plan: Plan, links: Links) -> Result<ExecutorJoinHandle<()>, String> {
     LocalExecutorBuilder::new(Placement::Fixed(plan.cpu))
-        .name(&format!("shard-{}", plan.id))
+        .name("shard")
         .spawn(move || async move {
-            let (id, ready) = (plan.id, links.ready.clone());
+            let ready = links.ready.clone();
             if let Err(reason) = run(plan, links).await {
                 // The boot waits for this; after a start that succeeded nobody does.
-                drop(ready.send(Err((id, reason))));
+                drop(ready.send(Err(reason)));
             }
         })
         .map_err(|error| error.to_string())
@@ -79,14 +86,16 @@ async fn run(plan: Plan, links: Links) -> Result<(), String> {
         Some(mesh) => Some(mesh.join().await.map_err(|error| error.to_string())?),
         None => None,
     };
+    // The mesh numbers its peers; nothing else may number the shards.
+    let id = ShardId(ends.as_ref().map_or(0, |(senders, _)| senders.peer_id() as u16));
     let disk = disk.map_err(|error| format!("{}: {error}", plan.data_dir.display()))?;
     let limits = StoreLimits { cache_bytes_max: plan.memory.cache_bytes, ..StoreLimits::default() };
     let shard = Shard::new(ShardParts {
-        id: plan.id,
+        id,
         shards: plan.shards,
         settings: plan.settings.clone(),
         request_bytes_max: plan.memory.request_bytes,
-        metrics: plan.metrics.clone(),
+        metrics: plan.metrics.get(id.index()).cloned().unwrap_or_default(),
         store: Store::new(disk, limits),
     });
     if let Some(ends) = ends {
@@ -107,7 +116,7 @@ async fn run(plan: Plan, links: Links) -> Result<(), String> {
                 if listener.is_none() {
                     let socket = TcpListener::bind(plan.address).map_err(|error| error.to_string())?;
                     listener = Some(glommio::spawn_local(network.clone().listen(socket)));
-                    drop(ready.send(Ok(plan.id)));
+                    drop(ready.send(Ok(Listening { shard: id, cpu: plan.cpu })));
                 }
                 // The controller may have stopped waiting.
                 drop(done.send(()));

@@ -4,6 +4,7 @@
 //! serves one broker; when `serve` returns without an error, everything acknowledged is on the device and the logs are
 //! closed.
 
+mod banner;
 mod boot;
 mod cpus;
 mod error;
@@ -11,5 +12,5 @@ mod executor;
 mod memory;
 mod signals;
 
-pub use boot::{Running, serve, start};
+pub use boot::serve;
 pub use error::ServeError;

@@ -206,7 +206,7 @@ impl Partition {
         }
         let limit = ReadLimit {
             end: bounds.high_watermark,
-            bytes_max: request.bytes_max,
+            bytes_max: u32::try_from(request.bytes_max).unwrap_or(u32::MAX),
             at_least_one: request.at_least_one,
         };
         let slices = match self.log.try_read(request.offset, limit) {
