@@ -50,6 +50,7 @@ pub struct Controller {
     shared: Arc<ArcSwap<Image>>,
     requests: mpsc::Receiver<Request>,
     failed: bool,
+    ack_wait: Duration,
 }
 
 /// A batch as planned: the image after it, its commands, and who waits for it.
@@ -67,7 +68,17 @@ impl Controller {
         let shared = Arc::new(ArcSwap::new(Arc::clone(&image)));
         let (sender, requests) = mpsc::channel(QUEUED_REQUESTS_MAX);
         let handle = ControllerHandle { image: Arc::clone(&shared), requests: sender };
-        (Self { store, rules, new_id, image, shared, requests, failed: false }, handle)
+        let controller = Self {
+            store,
+            rules,
+            new_id,
+            image,
+            shared,
+            requests,
+            failed: false,
+            ack_wait: Duration::from_millis(ACK_WAIT_MS_MAX),
+        };
+        (controller, handle)
     }
 
     /// Makes a change before anyone listens: what a broker does at its start, before its shards open partitions.
@@ -170,11 +181,11 @@ impl Controller {
             }
             gone
         };
-        match timeout(Duration::from_millis(ACK_WAIT_MS_MAX), all).await {
+        match timeout(self.ack_wait, all).await {
             Ok(0) => {}
             Ok(gone) => tracing::debug!(gone, "some shards are gone and were not told of the metadata"),
             Err(_) => tracing::warn!(
-                waited_ms = ACK_WAIT_MS_MAX,
+                waited_ms = self.ack_wait.as_millis() as u64,
                 applied = %self.image.applied(),
                 "not every shard took the newest metadata in time"
             ),
