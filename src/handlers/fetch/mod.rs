@@ -1,0 +1,3 @@
+//! Fetch (KIP-227, KIP-516).
+
+mod session;
