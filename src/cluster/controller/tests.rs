@@ -1,36 +1,14 @@
 //! Tests of the controller: what is answered, in what order with durability and publication.
 
 use super::*;
-use crate::metadata::plan::{
-    AllocateProducerIds, ConfigChange, CreateTopics, InitCluster, NewTopic, StartBroker, TopicDefaults,
-};
-use crate::metadata::{ClusterId, ConfigResource, Settings};
+use crate::metadata::ClusterId;
+use crate::metadata::plan::{AllocateProducerIds, CreateTopics, InitCluster, NewTopic, StartBroker};
 use crate::model::{BrokerId, ProducerId};
 use std::cell::RefCell;
 use std::path::Path;
 use std::rc::Rc;
 
 const NODE: BrokerId = BrokerId(1);
-
-struct Rules;
-
-impl ConfigRules for Rules {
-    fn topic_defaults(&self) -> TopicDefaults {
-        TopicDefaults { partitions: 1, replication_factor: 1 }
-    }
-
-    fn topic_deletion_enabled(&self) -> bool {
-        true
-    }
-
-    fn check_topic(&self, _: &str, _: &Settings) -> Result<(), Refusal> {
-        Ok(())
-    }
-
-    fn alter(&self, _: &ConfigResource, current: &Settings, _: &ConfigChange) -> Result<Settings, Refusal> {
-        Ok(current.clone())
-    }
-}
 
 /// A listener that remembers what it was told, and how it answers.
 #[derive(Clone, Default)]
@@ -53,8 +31,12 @@ fn controller(directory: &Path) -> (Controller, ControllerHandle) {
         id += 1;
         uuid::Uuid::from_u128(id)
     });
-    let (mut controller, handle) =
-        Controller::new(ControllerParts { store, image, rules: Box::new(Rules), new_id });
+    let (mut controller, handle) = Controller::new(ControllerParts {
+        store,
+        image,
+        settings: Arc::new(BrokerSettings::default()),
+        new_id,
+    });
     let init = InitCluster { cluster_id: ClusterId(uuid::Uuid::from_u128(3)), features: Default::default() };
     controller.submit_at_start(init).expect("the store works").expect("it is accepted");
     let start = StartBroker { broker: NODE, endpoints: Vec::new(), rack: None };

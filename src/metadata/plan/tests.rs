@@ -1,7 +1,8 @@
 //! Tests of the planners: exact commands and exact refusals.
 
 use super::*;
-use crate::metadata::{ClusterId, ConfigResource, Image, LogId, PARTITIONS_MAX, Reason, Refusal, TopicImage};
+use crate::config::{Change, Operation};
+use crate::metadata::{ClusterId, LogId, PARTITIONS_MAX, Settings, TopicImage};
 use crate::model::{BrokerId, PartitionIndex, ProducerId, TopicId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,56 +11,6 @@ const NODE: BrokerId = BrokerId(1);
 
 fn uuid(n: u128) -> uuid::Uuid {
     uuid::Uuid::from_u128(n)
-}
-
-/// Rules that refuse a setting named "bad" and know one list, "list".
-struct Rules {
-    deletion: bool,
-}
-
-impl ConfigRules for Rules {
-    fn topic_defaults(&self) -> TopicDefaults {
-        TopicDefaults { partitions: 2, replication_factor: 1 }
-    }
-
-    fn topic_deletion_enabled(&self) -> bool {
-        self.deletion
-    }
-
-    fn check_topic(&self, _topic: &str, overrides: &Settings) -> Result<(), Refusal> {
-        if overrides.contains_key("bad") {
-            return Err(Refusal::new(Reason::InvalidConfig, "Unknown topic config name: bad"));
-        }
-        Ok(())
-    }
-
-    fn alter(
-        &self,
-        _: &ConfigResource,
-        current: &Settings,
-        change: &ConfigChange,
-    ) -> Result<Settings, Refusal> {
-        match change {
-            ConfigChange::Replace(settings) => {
-                self.check_topic("", settings)?;
-                Ok(settings.clone())
-            }
-            ConfigChange::Incremental(operations) => {
-                let mut settings = current.clone();
-                for ConfigOperation { name, operation, value } in operations {
-                    let value = value.clone().unwrap_or_default();
-                    match operation {
-                        Operation::Set => drop(settings.insert(name.clone(), value)),
-                        Operation::Delete => drop(settings.remove(name)),
-                        Operation::Append => settings.entry(name.clone()).or_default().push_str(&value),
-                        Operation::Subtract => {}
-                    }
-                }
-                self.check_topic("", &settings)?;
-                Ok(settings)
-            }
-        }
-    }
 }
 
 fn apply(image: &mut Image, commands: &[Command]) {
@@ -97,7 +48,10 @@ fn only_plan<M: Mutation>(
         id += 1;
         uuid(id)
     };
-    mutation.plan(image, &mut PlanInputs { rules: &Rules { deletion }, new_id: &mut new_id })
+    let mut settings = BrokerSettings::default();
+    settings.topics.delete_enabled = deletion;
+    settings.topics.partitions = 2;
+    mutation.plan(image, &mut PlanInputs { settings: &settings, new_id: &mut new_id })
 }
 
 fn topic(name: &str, partitions: i32, replication_factor: i16) -> NewTopic {
@@ -126,7 +80,7 @@ fn shape(topic: &TopicImage) -> (usize, i16) {
 fn topics_are_created_with_what_was_asked_or_the_defaults() {
     let mut image = cluster(1);
     let mut with_config = topic("c", 1, 1);
-    with_config.configs = vec![("k".to_owned(), Some("v".to_owned()))];
+    with_config.configs = vec![("retention.ms".to_owned(), Some("5".to_owned()))];
     let created = create(&mut image, vec![topic("a", 3, 1), topic("b", -1, -1), with_config]);
     for (name, result) in &created {
         let topic = result.as_ref().expect("it is created");
@@ -134,7 +88,7 @@ fn topics_are_created_with_what_was_asked_or_the_defaults() {
     }
     assert_eq!(shape(image.topic("a").unwrap()), (3, 1));
     assert_eq!(shape(image.topic("b").unwrap()), (2, 1));
-    assert_eq!(image.config(&ConfigResource::Topic("c".to_owned()))["k"], "v");
+    assert_eq!(image.config(&ConfigResource::Topic("c".to_owned()))["retention.ms"], "5");
 }
 
 #[test]
@@ -412,25 +366,29 @@ fn settings_change_by_their_difference() {
     create(&mut image, vec![topic("a", 1, 1)]);
     let resource = ConfigResource::Topic("a".to_owned());
     let change = |change| AlterConfigs { resources: vec![(resource.clone(), change)], validate_only: false };
-    let operation = |name: &str, operation, value: &str| ConfigOperation {
+    let operation = |name: &str, operation, value: &str| Change {
         name: name.to_owned(),
         operation,
         value: Some(value.to_owned()),
     };
     let set = ConfigChange::Incremental(vec![
-        operation("x", Operation::Set, "1"),
-        operation("y", Operation::Set, "2"),
+        operation("retention.ms", Operation::Set, "1"),
+        operation("retention.bytes", Operation::Set, "2"),
     ]);
     plan(&mut image, change(set.clone())).unwrap();
     assert_eq!(only_plan(&image, change(set), true).unwrap().commands, [], "nothing changes");
-    let replace = ConfigChange::Replace(Settings::from([("y".to_owned(), "3".to_owned())]));
+    let replace = ConfigChange::Replace(Settings::from([("retention.bytes".to_owned(), "3".to_owned())]));
     let planned = only_plan(&image, change(replace), true).unwrap();
-    let settings = BTreeMap::from([("x".to_owned(), None), ("y".to_owned(), Some("3".to_owned()))]);
+    let settings = BTreeMap::from([
+        ("retention.ms".to_owned(), None),
+        ("retention.bytes".to_owned(), Some("3".to_owned())),
+    ]);
     assert_eq!(planned.commands, [Command::SetConfigs { resource: resource.clone(), settings }]);
     let bad = change(ConfigChange::Incremental(vec![operation("bad", Operation::Set, "1")]));
     let planned = only_plan(&image, bad, true).unwrap();
     assert_eq!((planned.outcome[0].1.is_err(), planned.commands.len()), (true, 0));
-    let long = change(ConfigChange::Replace(Settings::from([("y".to_owned(), "3".repeat(40_000))])));
+    let long =
+        change(ConfigChange::Replace(Settings::from([("retention.bytes".to_owned(), "3".repeat(40_000))])));
     assert!(only_plan(&image, long, true).unwrap().outcome[0].1.is_err());
     let unknown = AlterConfigs {
         resources: vec![(ConfigResource::Topic("b".to_owned()), ConfigChange::Replace(Settings::new()))],
