@@ -25,8 +25,9 @@ pub fn of_partition(error: &PartitionError) -> ErrorCode {
 /// The code for a failure of the log.
 fn of_storage(error: &StorageError) -> ErrorCode {
     match error {
-        StorageError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
-        StorageError::BatchTooLarge { .. } => ErrorCode::RecordListTooLarge,
+        StorageError::OutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+        StorageError::Batch(_) => ErrorCode::CorruptMessage,
+        StorageError::TooLarge(_) => ErrorCode::RecordListTooLarge,
         _ => ErrorCode::KafkaStorageError,
     }
 }

@@ -57,7 +57,7 @@ impl End {
 /// A connection that this shard serves.
 pub struct Connection {
     server: Rc<Server>,
-    client: Client,
+    client: Rc<Client>,
     stream: RefCell<TcpStream>,
     queue: ResponseQueue,
     /// When bytes last moved in either direction.
@@ -70,7 +70,7 @@ impl Connection {
         let active = Cell::new(server.shard().now());
         Rc::new(Self {
             server,
-            client: Client::new(peer),
+            client: Rc::new(Client::new(peer)),
             stream: RefCell::new(stream),
             queue: ResponseQueue::default(),
             active,
@@ -108,10 +108,12 @@ impl Connection {
         let mut held: Vec<Grant> = vec![];
         let mut held_bytes = 0;
         loop {
-            if self.fill(&mut frames, scratch).await? == 0 {
+            let count = self.fill(&mut frames, scratch).await?;
+            if count == 0 {
                 return Ok(End::Closed);
             }
             self.active.set(self.server.shard().now());
+            self.server.shard().metrics().traffic.received_bytes.add(count as u64);
             if frames.held_bytes() > held_bytes + UNCOUNTED_BYTES_MAX {
                 let more = frames.held_bytes() - held_bytes;
                 held.push(self.server.shard().budget().take(more).await?);
@@ -226,7 +228,7 @@ impl Connection {
                 }
                 Err(error) => return Err(End::Io(error.into())),
             };
-            self.server.shard().metrics().sent_bytes(sent as u64);
+            self.server.shard().metrics().traffic.sent_bytes.add(sent as u64);
             batch.advance(sent);
             self.active.set(self.server.shard().now());
         }

@@ -84,9 +84,9 @@ impl Network {
     }
 
     fn place(self: &Rc<Self>, shard: &Rc<Shard>, stream: AcceptedTcpStream) {
-        let limit = shard.settings().network.connections_max;
+        let limit = shard.settings().network.connections_max as usize;
         if self.loads.total() >= limit {
-            shard.metrics().connection_rejected();
+            shard.metrics().connections.rejected.increment();
             tracing::warn!("a connection is refused: max.connections ({limit}) are open");
             drop(stream.bind_to_executor());
             return;
@@ -95,6 +95,7 @@ impl Network {
         if to == shard.id() {
             self.serve(stream);
         } else {
+            shard.metrics().connections.handed_over.increment();
             shard.router().note(to, move |shard| shard.adoptions().hand_over(stream));
         }
     }
@@ -114,7 +115,8 @@ impl Network {
             Ok(peer) => {
                 let connection = Connection::new(self.server.clone(), stream, peer);
                 let key = self.connections.borrow_mut().insert(connection.clone());
-                shard.metrics().connection_opened();
+                shard.metrics().connections.accepted.increment();
+                shard.metrics().connections.open.add(1);
                 glommio::spawn_local(self.clone().run(connection, key)).detach();
             }
             // The client was gone before it was served.
@@ -131,20 +133,19 @@ impl Network {
         }
         self.connections.borrow_mut().remove(key);
         self.loads.leave(self.server.shard().id());
-        self.server.shard().metrics().connection_closed();
+        let connections = &self.server.shard().metrics().connections;
+        connections.closed.increment();
+        connections.open.subtract(1);
     }
 
     /// Closes connections that were idle for `connections.max.idle.ms`, until the task is dropped.
     pub async fn close_idle(self: Rc<Self>) {
         loop {
             glommio::timer::sleep(IDLE_CHECK_PERIOD).await;
-            let idle_ms = self.server.shard().settings().network.connections_idle_ms_max;
+            let Some(idle_ms) = self.server.shard().settings().network.connection_idle_ms_max else { continue };
             let now = self.server.shard().now();
-            if idle_ms < 0 {
-                continue;
-            }
             for (_, connection) in self.connections.borrow().iter() {
-                if now.since(connection.last_active()) > idle_ms {
+                if now.since(connection.last_active()) > idle_ms as i64 {
                     tracing::info!("connection of {} was idle and is closed", connection.client().peer());
                     connection.shut_down();
                 }

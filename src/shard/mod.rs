@@ -27,10 +27,11 @@ pub use table::{Table, Topic};
 pub use waits::{Wait, Waits};
 
 use crate::config::BrokerSettings;
-use crate::io::{Clock, Disk};
+use crate::io::Clock;
 use crate::metadata::Image;
 use crate::metrics::ShardMetrics;
 use crate::model::{PartitionIndex, ShardId, TimestampMs, TopicId, TopicPartition, owner_shard};
+use crate::storage::Store;
 
 /// What one executor owns.
 pub struct Shard {
@@ -44,7 +45,7 @@ pub struct Shard {
     budget: Budget,
     adoptions: Adoptions,
     metrics: Arc<ShardMetrics>,
-    disk: Rc<Disk>,
+    store: Rc<Store>,
     clock: Clock,
 }
 
@@ -55,25 +56,25 @@ pub struct ShardParts {
     pub settings: Arc<BrokerSettings>,
     pub request_bytes_max: u64,
     pub metrics: Arc<ShardMetrics>,
-    pub disk: Rc<Disk>,
+    pub store: Rc<Store>,
 }
 
 impl Shard {
     /// A shard without partitions, before its first image.
     pub fn new(parts: ShardParts) -> Rc<Self> {
-        let ShardParts { id, shards, settings, request_bytes_max, metrics, disk } = parts;
+        let ShardParts { id, shards, settings, request_bytes_max, metrics, store } = parts;
         Rc::new(Self {
             id,
             shards,
             settings: RefCell::new(settings),
             image: RefCell::default(),
-            table: Rc::new(Table::new(id, shards, disk.clone())),
+            table: Rc::new(Table::new(id, shards, store.clone())),
             router: Router::new(id, shards),
             waits: Waits::default(),
             budget: Budget::new(request_bytes_max),
             adoptions: Adoptions::default(),
             metrics,
-            disk,
+            store,
             clock: Clock::System,
         })
     }
@@ -128,9 +129,9 @@ impl Shard {
         &self.metrics
     }
 
-    /// The data directory.
-    pub fn disk(&self) -> &Rc<Disk> {
-        &self.disk
+    /// The data directory, the cache and the open files.
+    pub fn store(&self) -> &Rc<Store> {
+        &self.store
     }
 
     /// The time of day.
