@@ -8,7 +8,7 @@ use crate::config::BrokerSettings;
 
 /// Prints version, data directory, shards and their CPUs, listeners and cluster id.
 pub fn print(settings: &BrokerSettings, started: &Started) {
-    let image = started.handle.image();
+    let image = &started.image;
     let mut cpus: Vec<String> = vec![];
     for (shard, cpu) in started.cpus.iter().enumerate() {
         cpus.push(format!("{shard} on CPU {cpu}"));
@@ -20,7 +20,7 @@ pub fn print(settings: &BrokerSettings, started: &Started) {
         ("data", directory.display().to_string()),
         ("shards", cpus.join(", ")),
         ("kafka", format!("{} (advertised as {advertised})", started.address)),
-        ("admin", format!("http://{}/health, /metrics", settings.listeners.admin)),
+        ("admin", format!("http://{}/health, /metrics", started.admin)),
         ("cluster", format!("{}, node {}", image.cluster_id(), settings.node.id)),
         ("topics", format!("{}, {} partitions", image.topic_count(), image.partition_count())),
     ];

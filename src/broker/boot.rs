@@ -1,24 +1,22 @@
 //! From settings to a broker that serves, and back.
 //!
 //! Key invariants: the order is data directory, port, metadata, shards, banner; a failure at any step leaves nothing
-//! running. The thread that calls [`serve`] becomes the control thread.
+//! running. The thread that calls [`serve`] waits for the signal that ends it.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use futures_channel::oneshot;
+use futures_lite::future::block_on;
 use glommio::ExecutorJoinHandle;
 
 use super::executor::{self, Links, Listening, Plan};
 use super::{ServeError, cpus, memory, signals};
-use crate::cluster::{
-    Controller, ControllerHandle, ControllerParts, ImageSink, Published, Store, Superblock, SuperblockFacts,
-};
+use crate::cluster::{self, Boot, Booted, ControllerHandle, Superblock};
 use crate::config::{BrokerSettings, Endpoint};
-use crate::metadata::plan::{InitCluster, StartBroker};
-use crate::metadata::{ClusterId, Endpoint as PublicEndpoint, Image};
+use crate::control::{AdminFacts, ControlParts, ControlThread, Phase, PhaseCell};
+use crate::metadata::{Endpoint as PublicEndpoint, Image};
 use crate::metrics::ShardMetrics;
 use crate::network::Loads;
 use crate::protocol::api_versions::METADATA_VERSION;
@@ -29,152 +27,93 @@ const START_WAIT_MAX: Duration = Duration::from_secs(120);
 /// How long the shards may take to close their logs when the broker stops.
 const STOP_WAIT_MAX: Duration = Duration::from_millis(4_500);
 
-/// The shards of a broker that runs.
+/// A broker that serves.
 pub struct Running {
     inboxes: Vec<ShardInbox>,
     threads: Vec<ExecutorJoinHandle<()>>,
-}
-
-/// A broker whose shards listen, before its control loop.
-pub struct Started {
-    pub running: Running,
-    pub controller: Controller,
-    pub handle: ControllerHandle,
-    pub metrics: Vec<Arc<ShardMetrics>>,
-    pub address: SocketAddr,
-    pub cpus: Vec<usize>,
+    control: ControlThread,
+    phase: PhaseCell,
     /// Holds the lock of the data directory.
-    pub superblock: Superblock,
-    pub took: Duration,
+    _superblock: Superblock,
 }
 
-/// A shard as the controller sees it.
-struct ShardSink(ShardInbox);
-
-impl ImageSink for ShardSink {
-    fn publish(&self, image: Arc<Image>) -> Published {
-        let inbox = self.0.clone();
-        Box::pin(async move { inbox.publish(image).await.await.is_ok() })
-    }
+/// What is told of a broker when it is ready.
+pub struct Started {
+    pub image: Arc<Image>,
+    pub address: SocketAddr,
+    pub admin: SocketAddr,
+    pub cpus: Vec<usize>,
+    pub took: Duration,
 }
 
 /// Runs a broker until a signal ends it.
 pub fn serve(settings: BrokerSettings) -> Result<(), ServeError> {
     abort_on_panic();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|source| ServeError::Io { path: "the control thread".into(), source })?;
+    let signals = signals::catch().map_err(|source| ServeError::Io { path: "signals".into(), source })?;
     let settings = Arc::new(settings);
-    let started = runtime.block_on(start(settings.clone()))?;
+    let (running, started) = start(&settings)?;
     super::banner::print(&settings, &started);
-    runtime.block_on(control(started))
+    let signal = signals.wait();
+    tracing::info!("{signal}: stopping");
+    running.stop()
 }
 
-/// Serves the control plane until a signal comes, then stops the shards.
-async fn control(started: Started) -> Result<(), ServeError> {
-    let Started { mut running, controller, handle, superblock, .. } = started;
-    let (stop, stopped) = oneshot::channel::<()>();
-    let sinks: Vec<Box<dyn ImageSink>> = running
-        .inboxes
-        .iter()
-        .map(|inbox| Box::new(ShardSink(inbox.clone())) as Box<dyn ImageSink>)
-        .collect();
-    let controlling = controller.run(sinks, async move { drop(stopped.await) });
-    let ending = async {
-        let signal = signals::termination().await;
-        tracing::info!("{signal}: stopping");
-        let clean = running.stop().await;
-        drop(stop);
-        clean
-    };
-    let ((), clean) = tokio::join!(controlling, ending);
-    drop((handle, superblock));
-    if clean { Ok(()) } else { Err(ServeError::ShardLost) }
-}
-
-impl Running {
-    /// Stops every shard; true if all of them closed their logs.
-    async fn stop(&mut self) -> bool {
-        let mut acknowledged = vec![];
-        for inbox in &self.inboxes {
-            acknowledged.push(inbox.stop().await);
-        }
-        let all = async {
-            let mut clean = true;
-            for shard in acknowledged {
-                clean &= shard.await.is_ok();
-            }
-            clean
-        };
-        let clean = tokio::time::timeout(STOP_WAIT_MAX, all).await.unwrap_or(false);
-        if clean {
-            for thread in self.threads.drain(..) {
-                // The shard has reported; what its thread returns adds nothing.
-                drop(thread.join());
-            }
-        }
-        clean
-    }
-}
-
-/// Opens the data directory and the metadata, and starts the shards. Returns when every shard listens.
-pub async fn start(settings: Arc<BrokerSettings>) -> Result<Started, ServeError> {
+/// Opens the data directory and the metadata, starts control thread and shards. Returns when every shard listens.
+pub fn start(settings: &Arc<BrokerSettings>) -> Result<(Running, Started), ServeError> {
     let began = Instant::now();
-    let superblock = open_data_directory(&settings)?;
     let address = free_address(&settings.listeners.listen)?;
-    let (controller, handle) = open_metadata(&settings, &superblock, address)?;
+    let (listener, admin) = crate::control::bind(&settings.listeners.admin)?;
+    let features = [(METADATA_VERSION.name.to_owned(), METADATA_VERSION.level)].into();
+    let endpoints = vec![public_endpoint(settings, address)];
+    let Booted { superblock, controller, handle } =
+        cluster::open(Boot { settings: settings.clone(), endpoints, features })?;
     let cpus = cpus::allowed();
     let shards = settings.shards.unwrap_or(u16::try_from(cpus.len()).unwrap_or(u16::MAX));
     let cpus = cpus::assign(&cpus, shards);
     let metrics: Vec<Arc<ShardMetrics>> = cpus.iter().map(|_| Arc::default()).collect();
-    let (running, ready) = start_shards(&settings, &handle, address, &cpus, &metrics)?;
+    let phase = PhaseCell::default();
+    let facts = AdminFacts {
+        version: env!("CARGO_PKG_VERSION"),
+        node: settings.node.id,
+        phase: phase.clone(),
+        shards: metrics.clone(),
+    };
+    let Shards { inboxes, threads, ready } = start_shards(settings, &handle, address, &cpus, &metrics)?;
+    let parts = ControlParts { listener, controller, handle: handle.clone(), shards: inboxes.clone(), facts };
+    let control = ControlThread::start(parts)?;
     let image = handle.image();
-    let mut acknowledged = vec![];
-    for inbox in &running.inboxes {
-        acknowledged.push(inbox.publish(image.clone()).await);
-    }
+    let published: Vec<_> = inboxes.iter().map(|inbox| block_on(inbox.publish(image.clone()))).collect();
     let cpus = wait_until_listening(&ready, cpus.len())?;
-    for shard in acknowledged {
-        shard.await.map_err(|_| ServeError::ShardLost)?;
+    for shard in published {
+        block_on(shard).map_err(|_| ServeError::ShardLost)?;
     }
-    let took = began.elapsed();
-    Ok(Started { running, controller, handle, metrics, address, cpus, superblock, took })
+    phase.set(Phase::Ready);
+    let running = Running { inboxes, threads, control, phase, _superblock: superblock };
+    Ok((running, Started { image, address, admin, cpus, took: began.elapsed() }))
 }
 
-fn open_data_directory(settings: &BrokerSettings) -> Result<Superblock, ServeError> {
-    let cluster_id = match &settings.node.cluster_id {
-        Some(text) => text.parse().map_err(|_| ServeError::ClusterId(text.clone()))?,
-        None => ClusterId(uuid::Uuid::new_v4()),
-    };
-    let fresh = SuperblockFacts::fresh(cluster_id, settings.node.id, uuid::Uuid::new_v4());
-    Ok(Superblock::open(&settings.data_dir, fresh)?)
-}
-
-fn open_metadata(
-    settings: &Arc<BrokerSettings>,
-    superblock: &Superblock,
-    address: SocketAddr,
-) -> Result<(Controller, ControllerHandle), ServeError> {
-    let (store, image) = Store::open(&superblock.directory().join("metadata"), settings.node.id)?;
-    let parts = ControllerParts {
-        store,
-        image,
-        settings: settings.clone(),
-        new_id: Box::new(uuid::Uuid::new_v4),
-    };
-    let (mut controller, handle) = Controller::new(parts);
-    let features = [(METADATA_VERSION.name.to_owned(), METADATA_VERSION.level)].into();
-    let cluster = InitCluster { cluster_id: superblock.facts().cluster_id, features };
-    controller.submit_at_start(cluster)??;
-    let endpoint = public_endpoint(settings, address);
-    let start = StartBroker {
-        broker: settings.node.id,
-        endpoints: vec![endpoint],
-        rack: settings.node.rack.clone(),
-    };
-    controller.submit_at_start(start)??;
-    Ok((controller, handle))
+impl Running {
+    /// Stops every shard, then the control thread. An error means that some log was not closed in time.
+    fn stop(self) -> Result<(), ServeError> {
+        self.phase.set(Phase::Stopping);
+        let stopping: Vec<_> = self.inboxes.iter().map(|inbox| block_on(inbox.stop())).collect();
+        let (done, waited) = channel();
+        // Waits beside this thread, so that a shard that hangs cannot keep the broker from ending.
+        std::thread::spawn(move || {
+            let clean = stopping.into_iter().map(block_on).filter(Result::is_err).count() == 0;
+            let _ = done.send(clean);
+        });
+        let clean = waited.recv_timeout(STOP_WAIT_MAX).unwrap_or(false);
+        if !clean {
+            return Err(ServeError::Unclean);
+        }
+        for thread in self.threads {
+            // The shard has reported; what its thread returns adds nothing.
+            drop(thread.join());
+        }
+        self.control.stop();
+        Ok(())
+    }
 }
 
 /// What clients are told to connect to: as configured, else the address that the broker listens on.
@@ -206,6 +145,13 @@ fn free_address(listen: &Endpoint) -> Result<SocketAddr, ServeError> {
     }
 }
 
+/// The shards while they start.
+struct Shards {
+    inboxes: Vec<ShardInbox>,
+    threads: Vec<ExecutorJoinHandle<()>>,
+    ready: Ready,
+}
+
 type Ready = Receiver<Result<Listening, String>>;
 
 fn start_shards(
@@ -214,13 +160,13 @@ fn start_shards(
     address: SocketAddr,
     cpus: &[usize],
     metrics: &[Arc<ShardMetrics>],
-) -> Result<(Running, Ready), ServeError> {
+) -> Result<Shards, ServeError> {
     let shards = cpus.len() as u16;
     let memory = memory::per_shard(memory::usable_bytes(), shards, settings);
     let loads = Loads::new(shards);
     let (ready_sender, ready) = channel();
     let mut meshes = if shards > 1 { mesh(shards) } else { vec![] };
-    let mut running = Running { inboxes: vec![], threads: vec![] };
+    let (mut inboxes, mut threads) = (vec![], vec![]);
     for cpu in cpus {
         let (inbox, notices) = inbox();
         let plan = Plan {
@@ -236,10 +182,10 @@ fn start_shards(
         let links =
             Links { mesh: meshes.pop(), notices, controller: controller.clone(), ready: ready_sender.clone() };
         let thread = executor::start(plan, links).map_err(ServeError::Shard)?;
-        running.inboxes.push(inbox);
-        running.threads.push(thread);
+        inboxes.push(inbox);
+        threads.push(thread);
     }
-    Ok((running, ready))
+    Ok(Shards { inboxes, threads, ready })
 }
 
 /// Waits for every shard; returns the CPU of each, by its number.

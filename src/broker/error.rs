@@ -3,8 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::cluster::{StoreError, SuperblockError};
-use crate::metadata::Refusal;
+use crate::cluster::BootError;
+use crate::control::AdminError;
 
 /// A start that failed.
 #[derive(Debug, thiserror::Error)]
@@ -12,11 +12,9 @@ pub enum ServeError {
     #[error("this host cannot run the broker:\n{0}")]
     Host(String),
     #[error(transparent)]
-    DataDirectory(#[from] SuperblockError),
+    DataDirectory(#[from] BootError),
     #[error(transparent)]
-    Metadata(#[from] StoreError),
-    #[error("the metadata refused the broker's start: {0}")]
-    Refused(#[from] Refusal),
+    Admin(#[from] AdminError),
     #[error("{address} is taken by another process; stop that one or choose another address with --listen")]
     PortTaken { address: String },
     #[error("cannot listen on {address}: {source}")]
@@ -25,10 +23,8 @@ pub enum ServeError {
     Io { path: PathBuf, source: io::Error },
     #[error("a shard does not start: {0}")]
     Shard(String),
-    #[error("the admin listener does not start: {0}")]
-    Admin(String),
-    #[error("corelog.cluster.id {0:?} is not a cluster id: 22 characters of URL-safe base64")]
-    ClusterId(String),
     #[error("a shard stopped unexpectedly; see the log")]
     ShardLost,
+    #[error("some logs were not closed in time; the next start recovers them")]
+    Unclean,
 }

@@ -119,7 +119,7 @@ async fn run(plan: Plan, links: Links) -> Result<(), String> {
                     drop(ready.send(Ok(Listening { shard: id, cpu: plan.cpu })));
                 }
                 // The controller may have stopped waiting.
-                drop(done.send(()));
+                let _ = done.send(());
             }
             Notice::Stop { done } => {
                 tasks.extend(listener.take());
@@ -140,5 +140,5 @@ async fn stop(server: &Rc<Server>, network: &Rc<Network>, tasks: Vec<Task<()>>, 
     glommio::timer::sleep(DRAIN_WAIT).await;
     network.shut_down();
     server.shard().table().close().await;
-    drop(done.send(()));
+    let _ = done.send(());
 }

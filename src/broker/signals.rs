@@ -1,17 +1,24 @@
 //! Signals that end the broker.
 
-use tokio::signal::unix::{SignalKind, signal};
+use std::io;
 
-/// Returns the name of the first SIGTERM or SIGINT. Where signals cannot be caught it never returns.
-pub async fn termination() -> &'static str {
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        tracing::warn!("signals cannot be caught; the broker ends without closing its logs");
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+/// The signals that end the broker, caught from now on.
+pub struct Caught(Signals);
+
+/// Catches SIGTERM and SIGINT, which then no longer end the process by themselves.
+pub fn catch() -> io::Result<Caught> {
+    Signals::new([SIGTERM, SIGINT]).map(Caught)
+}
+
+impl Caught {
+    /// Waits for the first signal and returns its name.
+    pub fn wait(mut self) -> &'static str {
+        match self.0.forever().next() {
+            Some(SIGINT) => "SIGINT",
+            _ => "SIGTERM",
+        }
     }
 }

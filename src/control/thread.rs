@@ -70,7 +70,7 @@ impl ControlThread {
     /// Ends the thread: the controller takes no more requests, and operators are answered what they asked already.
     pub fn stop(self) {
         // The thread may be gone, which is what is wanted.
-        drop(self.stop.send(true));
+        let _ = self.stop.send(true);
         if self.thread.join().is_err() {
             tracing::error!("the control thread had panicked");
         }

@@ -91,7 +91,7 @@ impl Connection {
     pub fn shut_down(&self) {
         let stream = self.stream.borrow();
         // A socket that is closed already needs no shutting down.
-        drop(rustix::net::shutdown(borrowed(&stream), rustix::net::Shutdown::Both));
+        let _ = rustix::net::shutdown(borrowed(&stream), rustix::net::Shutdown::Both);
     }
 
     /// Serves the connection until it ends.
@@ -162,13 +162,13 @@ impl Connection {
             Ok(header) => header,
             Err(error) => {
                 let answer = handlers::answer_unsupported(&error).ok_or(error)?;
-                self.queue.push(Owed { begun: Begun::ready(answer), barrier: false, grant });
+                self.queue.push(Owed { begun: Begun::ready(answer), barrier: false, _grant: grant });
                 return Ok(());
             }
         };
         let barrier = handlers::is_barrier(header.api);
         let begun = handlers::begin(&self.server, &self.client, header, frame).await;
-        self.queue.push(Owed { begun, barrier, grant });
+        self.queue.push(Owed { begun, barrier, _grant: grant });
         Ok(())
     }
 

@@ -17,7 +17,8 @@ pub const REQUESTS_OPEN_MAX: usize = 256;
 pub struct Owed {
     pub begun: Begun,
     pub barrier: bool,
-    pub grant: Grant,
+    /// Given back when the answer has left.
+    pub _grant: Grant,
 }
 
 /// The queue between the two halves of a connection.
