@@ -80,6 +80,12 @@ impl BrokerSettings {
         for (place, name, value) in given(sources)? {
             insert(&mut fixed, &place, &name, &value)?;
         }
+        // The older and the newer name of one setting: who gives either gets both described.
+        for (name, other) in [("node.id", "broker.id"), ("broker.id", "node.id")] {
+            if let (Some(value), None) = (fixed.get(name).cloned(), fixed.get(other)) {
+                fixed.insert(other.to_owned(), value);
+            }
+        }
         Self::from_layers(Layers { fixed, ..Layers::default() }).map_err(|error| {
             let message = error.to_string();
             let bare = message.strip_prefix("requirement failed: ").unwrap_or(&message);

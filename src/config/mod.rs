@@ -25,6 +25,9 @@ mod synonyms;
 mod topic;
 mod value;
 
+#[cfg(test)]
+mod tests;
+
 pub use alter::{Change, Operation, VALUE_CHARS_MAX, alter_incremental};
 pub use broker::{
     BrokerSettings, FetchSettings, InternalTopic, InternalTopics, ListenerSettings, MemorySettings,
