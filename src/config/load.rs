@@ -13,10 +13,11 @@ use super::{ConfigError, Overrides};
 const ENVIRONMENT_PREFIX: &str = "CORELOG_";
 
 /// Variables with the prefix that mean something else than a setting of the broker.
-const ENVIRONMENT_RESERVED: [&str; 3] = ["CORELOG_CONFIG", "CORELOG_LOG", "CORELOG_BOOTSTRAP_SERVER"];
+pub(super) const ENVIRONMENT_RESERVED: [&str; 3] =
+    ["CORELOG_CONFIG", "CORELOG_LOG", "CORELOG_BOOTSTRAP_SERVER"];
 
 /// Short names, as the flags of `corelog serve` have them, and the settings that they give.
-const SHORT_NAMES: [(&str, &str); 5] = [
+pub(super) const SHORT_NAMES: [(&str, &str); 5] = [
     ("data.dir", "log.dirs"),
     ("listen", "listeners"),
     ("advertise", "advertised.listeners"),

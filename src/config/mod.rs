@@ -19,6 +19,7 @@ mod group;
 mod layers;
 mod load;
 mod logger;
+mod reference;
 mod resource;
 mod rules;
 mod synonyms;
@@ -48,6 +49,7 @@ pub use endpoint::Endpoint;
 pub use group::validate_group;
 pub use load::{Flags, LoadError, Sources};
 pub use logger::{LEVELS, ROOT, validate_logger};
+pub use reference::configuration_page;
 pub use resource::ResourceKind;
 pub use topic::{
     Compaction, Compression, Retention, Segment, TimestampKind, Timestamps, TopicSettings, validate_topic,

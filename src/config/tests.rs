@@ -387,6 +387,17 @@ fn lists_are_appended_to_and_subtracted_from() {
     );
 }
 
+#[test]
+fn the_configuration_page_is_written_from_the_tables() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
+    let page = configuration_page();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(path, &page).expect("docs/configuration.md can be written");
+    }
+    let written = std::fs::read_to_string(path).expect("docs/configuration.md exists");
+    assert!(written == page, "docs/configuration.md is stale: UPDATE_DOCS=1 cargo test configuration_page");
+}
+
 fn any_name() -> impl Strategy<Value = String> {
     let known: Vec<String> =
         broker_scope().all().iter().chain(topic_scope().all()).map(|d| d.name.to_owned()).collect();
