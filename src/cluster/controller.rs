@@ -14,7 +14,8 @@ use tokio::time::timeout;
 
 use super::handle::{ControllerHandle, PlannedRequest, QUEUED_REQUESTS_MAX, Request};
 use super::store::{Store, StoreError};
-use crate::metadata::plan::{ConfigRules, Mutation, PlanInputs};
+use crate::config::BrokerSettings;
+use crate::metadata::plan::{Mutation, PlanInputs};
 use crate::metadata::{ApplyError, Command, Image, LogId, Reason, Refusal};
 
 /// Requests that share one durable commit at most.
@@ -36,7 +37,8 @@ pub struct ControllerParts {
     pub store: Store,
     /// What the store held when it was opened.
     pub image: Image,
-    pub rules: Box<dyn ConfigRules>,
+    /// What the broker was started with.
+    pub settings: Arc<BrokerSettings>,
     /// A new random id at each call.
     pub new_id: Box<dyn FnMut() -> uuid::Uuid + Send>,
 }
@@ -44,12 +46,13 @@ pub struct ControllerParts {
 /// Drives the metadata of a quorum of one.
 pub struct Controller {
     store: Store,
-    rules: Box<dyn ConfigRules>,
+    settings: Arc<BrokerSettings>,
     new_id: Box<dyn FnMut() -> uuid::Uuid + Send>,
     image: Arc<Image>,
     shared: Arc<ArcSwap<Image>>,
     requests: mpsc::Receiver<Request>,
     failed: bool,
+    ack_wait: Duration,
 }
 
 /// A batch as planned: the image after it, its commands, and who waits for it.
@@ -62,12 +65,22 @@ struct Batch {
 impl Controller {
     /// A controller over what `parts.store` holds, and the handle to it.
     pub fn new(parts: ControllerParts) -> (Self, ControllerHandle) {
-        let ControllerParts { store, image, rules, new_id } = parts;
+        let ControllerParts { store, image, settings, new_id } = parts;
         let image = Arc::new(image);
         let shared = Arc::new(ArcSwap::new(Arc::clone(&image)));
         let (sender, requests) = mpsc::channel(QUEUED_REQUESTS_MAX);
         let handle = ControllerHandle { image: Arc::clone(&shared), requests: sender };
-        (Self { store, rules, new_id, image, shared, requests, failed: false }, handle)
+        let controller = Self {
+            store,
+            settings,
+            new_id,
+            image,
+            shared,
+            requests,
+            failed: false,
+            ack_wait: Duration::from_millis(ACK_WAIT_MS_MAX),
+        };
+        (controller, handle)
     }
 
     /// Makes a change before anyone listens: what a broker does at its start, before its shards open partitions.
@@ -75,7 +88,7 @@ impl Controller {
         &mut self,
         mutation: M,
     ) -> Result<Result<M::Outcome, Refusal>, StoreError> {
-        let mut inputs = PlanInputs { rules: &*self.rules, new_id: &mut *self.new_id };
+        let mut inputs = PlanInputs { settings: &self.settings, new_id: &mut *self.new_id };
         let planned = match mutation.plan(&self.image, &mut inputs) {
             Ok(planned) => planned,
             Err(refusal) => return Ok(Err(refusal)),
@@ -125,7 +138,7 @@ impl Controller {
     }
 
     fn plan(&mut self, batch: &mut Batch, request: Request) {
-        let mut inputs = PlanInputs { rules: &*self.rules, new_id: &mut *self.new_id };
+        let mut inputs = PlanInputs { settings: &self.settings, new_id: &mut *self.new_id };
         let Some(mut planned) = request(&batch.image, &mut inputs) else { return };
         if self.failed {
             (planned.answer)(Err(store_failed()));
@@ -170,11 +183,11 @@ impl Controller {
             }
             gone
         };
-        match timeout(Duration::from_millis(ACK_WAIT_MS_MAX), all).await {
+        match timeout(self.ack_wait, all).await {
             Ok(0) => {}
             Ok(gone) => tracing::debug!(gone, "some shards are gone and were not told of the metadata"),
             Err(_) => tracing::warn!(
-                waited_ms = ACK_WAIT_MS_MAX,
+                waited_ms = self.ack_wait.as_millis() as u64,
                 applied = %self.image.applied(),
                 "not every shard took the newest metadata in time"
             ),

@@ -4,11 +4,14 @@
 //! Key invariant: a command is durable before it is applied, and applied on every shard before it is answered. What
 //! commands mean is `metadata`'s; who listens for images is whoever implements [`ImageSink`].
 
+mod boot;
 mod controller;
 mod handle;
+mod sink;
 mod store;
 mod superblock;
 
+pub use boot::{Boot, BootError, Booted, open};
 pub use controller::{
     ACK_WAIT_MS_MAX, BATCH_REQUESTS_MAX, Controller, ControllerParts, ImageSink, Published,
 };

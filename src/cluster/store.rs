@@ -87,7 +87,7 @@ impl Store {
     }
 
     fn open_file(path: &Path, node: BrokerId) -> Result<(Self, Image), StoreError> {
-        let database =
+        let mut database =
             Builder::new().set_cache_size(CACHE_BYTES_MAX).create(path).map_err(|error| match error {
                 redb::DatabaseError::Storage(redb::StorageError::Io(source))
                     if source.kind() != std::io::ErrorKind::InvalidData =>
@@ -96,6 +96,9 @@ impl Store {
                 }
                 other => damaged(path, other),
             })?;
+        // Metadata is small, so all of it is verified at each start; what the database can repair of its own
+        // bookkeeping, it has; the commands and the snapshot are checked again as they are read.
+        database.check_integrity().map_err(|error| damaged(path, error))?;
         let mut store =
             Self { path: path.to_owned(), database, term: 0, committed: LogId::ZERO, snapshot: LogId::ZERO };
         store.begin_term(node)?;

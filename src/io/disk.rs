@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use glommio::io::{DmaFile, OpenOptions};
 use glommio::sync::{Semaphore, StaticPermit};
@@ -15,6 +15,7 @@ use glommio::sync::{Semaphore, StaticPermit};
 use super::file::{Access, File, WriteBuffer};
 use super::foreign::Home;
 use super::memory::BLOCK_BYTES;
+use crate::model::TimestampMs;
 
 /// How old the figure for free space may be while bytes are written.
 const FREE_SPACE_AGE_MAX: Duration = Duration::from_secs(1);
@@ -43,6 +44,8 @@ impl Default for DiskLimits {
 pub struct FileFacts {
     pub name: String,
     pub size_bytes: u64,
+    /// When the content last changed.
+    pub modified: TimestampMs,
     pub is_directory: bool,
 }
 
@@ -112,7 +115,7 @@ impl Disk {
         Ok(Rc::new(File::new(self.clone(), file.map_err(io::Error::from)?)))
     }
 
-    /// Zeroed memory for a write of `bytes`, which are whole blocks.
+    /// Memory for a write of `bytes`, which are whole blocks; the caller fills all of it.
     pub fn write_buffer(&self, bytes: usize) -> WriteBuffer {
         debug_assert!((bytes as u64).is_multiple_of(BLOCK_BYTES));
         WriteBuffer(glommio::allocate_dma_buffer(bytes))
@@ -261,7 +264,10 @@ fn list_blocking(path: &Path) -> io::Result<Vec<FileFacts>> {
         // A name that is not UTF-8 is none of ours.
         let Ok(name) = entry.file_name().into_string() else { continue };
         let Some(metadata) = absent_as_none(entry.metadata())? else { continue };
-        facts.push(FileFacts { name, size_bytes: metadata.len(), is_directory: metadata.is_dir() });
+        let modified = metadata.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let modified = TimestampMs(i64::try_from(modified.as_millis()).unwrap_or(i64::MAX));
+        let (size_bytes, is_directory) = (metadata.len(), metadata.is_dir());
+        facts.push(FileFacts { name, size_bytes, modified, is_directory });
     }
     Ok(facts)
 }

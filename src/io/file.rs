@@ -22,7 +22,7 @@ pub enum Access {
     Durable,
 }
 
-/// Block-aligned memory for one write; zeroed where nothing was copied to.
+/// Block-aligned memory for one write; what it holds at first is unspecified.
 pub struct WriteBuffer(pub(super) DmaBuffer);
 
 impl WriteBuffer {

@@ -206,7 +206,7 @@ impl Partition {
         }
         let limit = ReadLimit {
             end: bounds.high_watermark,
-            bytes_max: request.bytes_max,
+            bytes_max: u32::try_from(request.bytes_max).unwrap_or(u32::MAX),
             at_least_one: request.at_least_one,
         };
         let slices = match self.log.try_read(request.offset, limit) {
@@ -250,6 +250,11 @@ impl Partition {
     /// The producers with state here, for DescribeProducers (KIP-664).
     pub fn producers(&self) -> Vec<(crate::model::ProducerId, Producer)> {
         self.state.producers.borrow().iter().map(|(id, producer)| (id, producer.clone())).collect()
+    }
+
+    /// How many producers have state here.
+    pub fn producer_count(&self) -> usize {
+        self.state.producers.borrow().len()
     }
 
     /// Forgets producers that were idle for `expiration_ms` (`producer.id.expiration.ms`).

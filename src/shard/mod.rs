@@ -6,6 +6,7 @@
 mod adoptions;
 mod budget;
 mod inbox;
+mod maintenance;
 mod requests;
 mod router;
 mod signal;
@@ -28,7 +29,7 @@ pub use waits::{Wait, Waits};
 
 use crate::config::BrokerSettings;
 use crate::io::Clock;
-use crate::metadata::Image;
+use crate::metadata::{ConfigResource, Image};
 use crate::metrics::ShardMetrics;
 use crate::model::{PartitionIndex, ShardId, TimestampMs, TopicId, TopicPartition, owner_shard};
 use crate::storage::Store;
@@ -37,6 +38,8 @@ use crate::storage::Store;
 pub struct Shard {
     id: ShardId,
     shards: u16,
+    /// What the operator configured; `settings` adds what was changed while running.
+    started_with: Arc<BrokerSettings>,
     settings: RefCell<Arc<BrokerSettings>>,
     image: RefCell<Arc<Image>>,
     table: Rc<Table>,
@@ -46,7 +49,6 @@ pub struct Shard {
     adoptions: Adoptions,
     metrics: Arc<ShardMetrics>,
     store: Rc<Store>,
-    clock: Clock,
 }
 
 /// What a shard is made of.
@@ -66,6 +68,7 @@ impl Shard {
         Rc::new(Self {
             id,
             shards,
+            started_with: settings.clone(),
             settings: RefCell::new(settings),
             image: RefCell::default(),
             table: Rc::new(Table::new(id, shards, store.clone())),
@@ -75,7 +78,6 @@ impl Shard {
             adoptions: Adoptions::default(),
             metrics,
             store,
-            clock: Clock::System,
         })
     }
 
@@ -136,7 +138,7 @@ impl Shard {
 
     /// The time of day.
     pub fn now(&self) -> TimestampMs {
-        self.clock.now()
+        Clock::System.now()
     }
 
     /// Who owns a partition.
@@ -165,8 +167,21 @@ impl Shard {
 
     /// Acts by a new image from now on.
     pub async fn follow(&self, image: Arc<Image>) {
-        let settings = self.settings();
+        let settings = self.effective_settings(&image);
         self.table.follow(&image, &settings).await;
         self.image.replace(image);
+    }
+
+    /// The broker's settings with what the image changes of them; topics take over what they fall back to.
+    fn effective_settings(&self, image: &Image) -> Arc<BrokerSettings> {
+        let (default, own) = (ConfigResource::BrokerDefault, ConfigResource::Broker(self.started_with.node.id));
+        let before = self.image();
+        if image.config(&default) == before.config(&default) && image.config(&own) == before.config(&own) {
+            return self.settings();
+        }
+        let settings = Arc::new(self.started_with.with_dynamic(image.config(&default), image.config(&own)));
+        self.settings.replace(settings.clone());
+        self.table.refresh_settings(&settings);
+        settings
     }
 }

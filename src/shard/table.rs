@@ -122,6 +122,19 @@ impl Table {
         }
     }
 
+    /// Closes every log; from now on no partition serves.
+    pub async fn close(&self) {
+        let partitions: Vec<Slot> = self.partitions.borrow_mut().drain().map(|(_, slot)| slot).collect();
+        for slot in partitions {
+            if let Slot::Ready(partition) = slot {
+                partition.disturb();
+                if let Err(error) = partition.log().close().await {
+                    tracing::error!("the log of partition {:?} is not closed cleanly: {error}", partition.id());
+                }
+            }
+        }
+    }
+
     fn follow_topic(
         self: &Rc<Self>,
         topic: &Arc<TopicImage>,

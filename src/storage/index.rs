@@ -55,26 +55,15 @@ impl SparseIndex {
         self.position_before(after)
     }
 
-    /// Where to begin walking for the first batch whose largest timestamp is at least `timestamp`.
-    pub(super) fn position_of_timestamp(&self, timestamp: TimestampMs) -> u64 {
+    /// The offset to begin walking at for the first batch whose largest timestamp is at least `timestamp`.
+    pub(super) fn offset_of_timestamp(&self, base: Offset, timestamp: TimestampMs) -> Offset {
         let after = self.entries.partition_point(|entry| entry.timestamp_before < timestamp.0);
-        self.position_before(after)
-    }
-
-    /// The last batch start that is known at or before `position`.
-    pub(super) fn boundary_at(&self, position: u64) -> u64 {
-        let after = self.entries.partition_point(|entry| u64::from(entry.position) <= position);
-        self.position_before(after)
+        let before = after.checked_sub(1).map(|at| self.entries[at].relative_offset);
+        base.plus(before.map_or(0, i64::from))
     }
 
     fn position_before(&self, after: usize) -> u64 {
         after.checked_sub(1).map_or(0, |at| u64::from(self.entries[at].position))
-    }
-
-    /// Forgets entries at or above `position`.
-    pub(super) fn truncate(&mut self, position: u64) {
-        let keep = self.entries.partition_point(|entry| u64::from(entry.position) < position);
-        self.entries.truncate(keep);
     }
 }
 
@@ -112,10 +101,11 @@ mod tests {
     #[test]
     fn a_timestamp_is_sought_where_no_earlier_batch_reaches_it() {
         let index = index();
-        assert_eq!(index.position_of_timestamp(TimestampMs(5)), 0);
-        assert_eq!(index.position_of_timestamp(TimestampMs(30)), 0, "an earlier batch holds 30 already");
-        assert_eq!(index.position_of_timestamp(TimestampMs(31)), 100);
-        assert_eq!(index.position_of_timestamp(TimestampMs(41)), 200);
+        let sought = |timestamp| index.offset_of_timestamp(Offset(1000), TimestampMs(timestamp)).0;
+        assert_eq!(sought(5), 1000);
+        assert_eq!(sought(30), 1000, "an earlier batch holds 30 already");
+        assert_eq!(sought(31), 1010);
+        assert_eq!(sought(41), 1020);
     }
 
     #[test]

@@ -11,23 +11,30 @@ mod finish;
 mod flush;
 mod index;
 mod log;
+mod lookup;
 mod place;
 mod read;
 mod recovery;
+mod remove;
+mod retention;
 mod scan;
 mod segment;
 mod sidecar;
 mod store;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 pub use batch_cache::BatchCache;
 pub use epochs::{EpochCache, EpochStart};
 pub use error::StorageError;
 pub use log::{Appended, Log, LogObserver, LogSettings, SegmentFacts};
+pub use lookup::FoundRecord;
 pub use place::LogPlace;
 pub use read::TryRead;
 pub use recovery::Replay;
+pub use remove::remove_leftovers;
 pub use store::{Store, StoreLimits};
 pub use walk::{ReadLimit, Slices};

@@ -24,7 +24,7 @@ use super::segment::{Segment, Stage};
 use super::sidecar::{self, SegmentSummary};
 use super::store::Store;
 use crate::io::{Access, FileFacts};
-use crate::model::{LeaderEpoch, Offset};
+use crate::model::{Offset, TimestampMs};
 use crate::record::BatchHeader;
 
 /// What the partition rebuilds its producer state from, oldest first.
@@ -40,6 +40,7 @@ pub enum Replay {
 struct Found {
     base: Offset,
     size: u64,
+    modified: TimestampMs,
 }
 
 /// Everything found in a directory.
@@ -57,7 +58,8 @@ impl Findings {
             Self { segments: Vec::new(), snapshots: Vec::new(), clean_mark: false, leftovers: Vec::new() };
         for facts in listing.iter().filter(|facts| !facts.is_directory) {
             if let Some(base) = place::offset_of(&facts.name, LOG_SUFFIX) {
-                findings.segments.push(Found { base, size: facts.size_bytes });
+                let (size, modified) = (facts.size_bytes, facts.modified);
+                findings.segments.push(Found { base, size, modified });
             } else if let Some(offset) = place::offset_of(&facts.name, PRODUCERS_SUFFIX) {
                 findings.snapshots.push(offset);
             } else if facts.name == CLEAN_CLOSE_FILE {
@@ -340,13 +342,14 @@ impl Recovery<'_> {
         let file =
             disk.open_file(&path, Access::Read).await.map_err(StorageError::io("opening", &path))?;
         let mut segment = Segment::new(found.base);
-        let mut frontier =
-            Frontier { position: 0, next_offset: found.base, epoch: LeaderEpoch(i32::MIN) };
+        let mut frontier = Frontier::start(found.base);
         let interval = self.settings.index_interval_bytes;
         let mut scan = Scan::new(file.clone(), &path, found.size);
         let end = scan
             .run(&mut frontier, |header, _| {
-                segment.note(header, header.base_offset, header.max_timestamp, interval);
+                // When the broker saw it is not stored; it was not after the file's last change.
+                let seen = header.max_timestamp.min(found.modified);
+                segment.note(header, header.base_offset, seen, interval);
                 if self.epochs.start(header.leader_epoch, header.base_offset) {
                     self.epochs_stale = true;
                 }

@@ -9,8 +9,9 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use super::error::StorageError;
+use super::segment::Segment;
 use crate::io::{File, align_down, align_up};
-use crate::model::{LeaderEpoch, Offset};
+use crate::model::{LeaderEpoch, Offset, TimestampMs};
 use crate::record::{BatchHeader, HEADER_BYTES};
 
 /// Bytes read at once.
@@ -26,6 +27,13 @@ pub(super) struct Frontier {
     pub epoch: LeaderEpoch,
 }
 
+impl Frontier {
+    /// Before the first batch of a segment.
+    pub(super) fn start(base: Offset) -> Self {
+        Self { position: 0, next_offset: base, epoch: LeaderEpoch(i32::MIN) }
+    }
+}
+
 /// Why a scan ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum End {
@@ -33,6 +41,27 @@ pub(super) enum End {
     File,
     /// At bytes that continue nothing.
     Invalid(String),
+}
+
+/// Reads a segment whose `size` bytes are all batches, and makes its facts and index anew.
+pub(super) async fn rebuild(
+    file: Rc<File>,
+    path: &Path,
+    (base, size): (Offset, u64),
+    interval_bytes: u32,
+    now: TimestampMs,
+) -> Result<Segment, StorageError> {
+    let mut segment = Segment::new(base);
+    let mut frontier = Frontier::start(base);
+    let mut scan = Scan::new(file, path, size);
+    let end = scan
+        .run(&mut frontier, |header, _| segment.note(header, header.base_offset, now, interval_bytes))
+        .await?;
+    if let End::Invalid(reason) = end {
+        return Err(StorageError::corrupt(path, frontier.position, reason));
+    }
+    segment.durable = segment.size;
+    Ok(segment)
 }
 
 /// A pass over one segment's file.

@@ -102,6 +102,17 @@ impl Segment {
         self.size > 0 && segment_ms >= 0 && now.since(self.times.first_append) >= segment_ms
     }
 
+    /// How old the segment's newest record is taken to be: its timestamp, unless the broker saw it earlier than that.
+    pub(super) fn age_bound(&self) -> TimestampMs {
+        let observed = self.times.last_append;
+        let stated = TimestampMs(self.times.largest);
+        match (stated.0 >= 0, observed.0 >= 0) {
+            (true, true) => stated.min(observed),
+            (true, false) => stated,
+            _ => observed,
+        }
+    }
+
     pub(super) fn check_invariants(&self) {
         debug_assert!(self.durable <= self.size, "nothing is durable that was not appended");
         debug_assert!(self.next_offset >= self.base, "a segment's end is not below its base");

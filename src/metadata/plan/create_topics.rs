@@ -6,11 +6,11 @@
 use std::sync::Arc;
 
 use super::placement;
-use super::{Mutation, PlanInputs, Planned, duplicates};
+use super::{Mutation, PlanInputs, Planned, duplicates, refused};
+use crate::config::validate_topic;
 use crate::metadata::{
-    CHANGES_PER_REQUEST_MAX, CLUSTER_METADATA_TOPIC, CONFIG_VALUE_BYTES_MAX, Command, Image, PARTITIONS_MAX,
-    Reason, Refusal, SETTINGS_PER_RESOURCE_MAX, Settings, TOPICS_MAX, TopicImage, collides, is_internal,
-    topic_name_fault,
+    CHANGES_PER_REQUEST_MAX, CLUSTER_METADATA_TOPIC, Command, Image, PARTITIONS_MAX, Reason, Refusal,
+    SETTINGS_PER_RESOURCE_MAX, Settings, TOPICS_MAX, TopicImage, collides, is_internal, topic_name_fault,
 };
 use crate::model::{BrokerId, PartitionIndex, TopicId};
 
@@ -63,7 +63,7 @@ impl Mutation for CreateTopics {
         let repeated = duplicates(self.topics.iter().map(|topic| &topic.name));
         let effective =
             |topic: &&NewTopic| !repeated.contains(&&topic.name) && topic.name != CLUSTER_METADATA_TOPIC;
-        let default = inputs.rules.topic_defaults().partitions;
+        let default = inputs.settings.topics.partitions;
         let wanted: usize =
             self.topics.iter().filter(effective).map(|topic| topic.partition_count(default)).sum();
         if wanted > CHANGES_PER_REQUEST_MAX {
@@ -135,9 +135,9 @@ fn plan_topic(
     check_name(image, &topic.name)?;
     let overrides = check_configs(topic)?;
     if !overrides.is_empty() {
-        inputs.rules.check_topic(&topic.name, &overrides)?;
+        validate_topic(&overrides, &inputs.effective(image)).map_err(refused)?;
     }
-    let defaults = inputs.rules.topic_defaults();
+    let defaults = &inputs.settings.topics;
     let replicas = if topic.assignments.is_empty() {
         choose_replicas(image, topic, defaults.partitions, defaults.replication_factor)?
     } else {
@@ -182,7 +182,7 @@ fn check_configs(topic: &NewTopic) -> Result<Settings, Refusal> {
     }
     let settings: Settings =
         topic.configs.iter().filter_map(|(name, value)| Some((name.clone(), value.clone()?))).collect();
-    super::alter_configs::check_sizes(&settings, CONFIG_VALUE_BYTES_MAX)?;
+    super::alter_configs::check_sizes(&settings)?;
     Ok(settings)
 }
 
