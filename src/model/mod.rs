@@ -124,7 +124,9 @@ impl ShardId {
 }
 
 /// The unique id of a topic (KIP-516): a topic that is deleted and created anew under its old name has another.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 #[serde(transparent)]
 pub struct TopicId(pub uuid::Uuid);
 

@@ -232,7 +232,9 @@ impl Content {
         };
         let rest = ReadLimit { bytes_max: (allowed - resume) as u32, at_least_one: false, ..limit };
         match walk::cut(&bytes[resume..], next_offset, rest) {
-            Walk::Found(cut) => Some(Cut { range: start..resume + cut.range.end, next_offset: cut.next_offset }),
+            Walk::Found(cut) => {
+                Some(Cut { range: start..resume + cut.range.end, next_offset: cut.next_offset })
+            }
             _ => Some(Cut { range: start..resume, next_offset }),
         }
     }
