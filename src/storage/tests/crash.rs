@@ -33,6 +33,8 @@ pub(super) struct Known {
     pub start_asked: Cell<i64>,
     /// A cut below the log start leaves nothing, also no producers.
     pub producers_forgotten: Cell<bool>,
+    /// Retention ran in this life: it may take whatever is durable by then.
+    retaining: Cell<bool>,
     /// Tasks under way that change or report what is known.
     busy: Cell<u32>,
     serials: Cell<i64>,
@@ -102,6 +104,9 @@ impl Life {
                 assert_eq!(appended.base_offset.0, base);
                 let next = base + i64::from(records);
                 self.known.batches.borrow_mut().push(Written { base, next, serial });
+                if self.known.retaining.get() {
+                    self.known.start_asked.set(self.known.start_asked.get().max(next));
+                }
                 self.opened.observed.batches.set(self.opened.observed.batches.get() + 1);
             }
             Err(StorageError::Poisoned(_)) => assert!(self.opened.observed.poisoned.get()),
@@ -140,7 +145,7 @@ impl Life {
 
     fn retain_in_background(&self) {
         let (known, opened) = (self.known.clone(), self.opened.clone());
-        // Retention may take everything that there is.
+        known.retaining.set(true);
         known.start_asked.set(opened.log.log_end_offset().0.max(known.start_asked.get()));
         known.begin();
         glommio::spawn_local(async move {
@@ -166,6 +171,9 @@ impl Life {
         let target = start + self.device.choose((end - start + 1) as u64) as i64;
         let cut =
             self.known.batches.borrow().iter().rev().find(|b| b.base <= target).map_or(start, |b| b.base);
+        if target == end {
+            return;
+        }
         self.known.give_up(cut);
         if cut < start {
             self.known.producers_forgotten.set(true);
@@ -237,6 +245,7 @@ async fn one_seed(seed: u64) {
         let opened = Rc::new(open(&store, small(&device)).await.expect("whatever a crash left opens"));
         invariants::check(&known, &opened).await;
         known.settle(&opened);
+        known.retaining.set(false);
         let life = Life { device: device.clone(), known: known.clone(), opened };
         if device.choose(8) == 0 {
             device.fail_writes_after(device.choose(20));
