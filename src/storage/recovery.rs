@@ -74,6 +74,15 @@ impl Findings {
     }
 }
 
+impl Findings {
+    /// Takes out the segments that lie wholly below the log start: their deletion was under way. Whether they are
+    /// whole does not matter any more.
+    fn take_below(&mut self, log_start: Offset) -> Vec<Offset> {
+        let below = self.segments.windows(2).take_while(|pair| pair[1].base <= log_start).count();
+        self.segments.drain(..below).map(|found| found.base).collect()
+    }
+}
+
 /// One log on its way up.
 struct Recovery<'a> {
     store: &'a Rc<Store>,
@@ -132,13 +141,14 @@ impl Recovery<'_> {
             return Ok(self.state(vec![Segment::new(Offset::ZERO)], Offset::ZERO, OnDisk::default()));
         };
         let named = self.check_topic(place).await?;
-        let findings = Findings::of(&listing);
+        let mut findings = Findings::of(&listing);
         for name in &findings.leftovers {
             let path = self.directory.join(name);
             disk.remove_file(&path).await.map_err(StorageError::io("removing", &path))?;
         }
         let log_start = self.log_start().await?;
         self.load_epochs().await?;
+        self.remove_segments(findings.take_below(log_start)).await?;
         let mut segments = self.segments(&findings, log_start).await?;
         let first = segments.first().map_or(Offset::ZERO, |segment| segment.base);
         let end = segments.last().map_or(Offset::ZERO, |segment| segment.next_offset);
@@ -174,6 +184,9 @@ impl Recovery<'_> {
     }
 
     async fn remove_segments(&self, bases: Vec<Offset>) -> Result<(), StorageError> {
+        if bases.is_empty() {
+            return Ok(());
+        }
         for base in bases {
             for suffix in [LOG_SUFFIX, INDEX_SUFFIX, PRODUCERS_SUFFIX] {
                 let path = place::file_of(&self.directory, base, suffix);

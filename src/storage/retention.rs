@@ -191,7 +191,10 @@ impl Log {
         self.delete_files(&later).await?;
         self.store.forget((self.number, base));
         if nothing_left {
-            self.state.borrow_mut().replace_end(Segment::new(start));
+            let mut state = self.state.borrow_mut();
+            state.segments.clear();
+            state.replace_end(Segment::new(start));
+            drop(state);
             self.save_epochs().await?;
             return Ok(start);
         }
@@ -296,9 +299,7 @@ impl State {
     /// Makes `segment` the active one, dropping what lies beyond it.
     fn replace_end(&mut self, segment: Segment) {
         let (base, end) = (segment.base, segment.next_offset);
-        // An empty segment that begins at the log start may replace one that began before it.
-        let replaced = |last: &Segment| last.base >= base || base <= self.bounds.start;
-        while self.segments.back().is_some_and(replaced) {
+        while self.segments.back().is_some_and(|last| last.base >= base) {
             self.segments.pop_back();
         }
         self.segments.push_back(segment);
