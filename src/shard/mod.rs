@@ -1,1 +1,188 @@
 //! One core: its partitions, its mailbox and the router to the other shards.
+//!
+//! Key invariant: everything in a [`Shard`] belongs to one executor; other shards reach it only through calls that the
+//! router carries, and the control thread only through notices. What clients send is parsed and answered above.
+
+mod adoptions;
+mod budget;
+mod inbox;
+mod maintenance;
+mod requests;
+mod router;
+mod signal;
+mod table;
+mod waits;
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::rc::Rc;
+use std::sync::Arc;
+
+pub use adoptions::Adoptions;
+pub use budget::{Budget, Exhausted, Grant};
+pub use inbox::{Notice, Notices, ShardInbox, inbox};
+pub use requests::{AppendAnswer, AppendAnswers, AppendEntry, ReadAnswers, ReadEntry};
+pub use router::{Credit, Mesh, Router, ShardGone, mesh};
+pub use signal::Signal;
+pub use table::{Table, Topic};
+pub use waits::{Wait, Waits};
+
+use crate::config::BrokerSettings;
+use crate::io::Clock;
+use crate::metadata::{ConfigResource, Image};
+use crate::metrics::ShardMetrics;
+use crate::model::{PartitionIndex, ShardId, TimestampMs, TopicId, TopicPartition, owner_shard};
+use crate::storage::Store;
+
+/// What one executor owns.
+pub struct Shard {
+    id: ShardId,
+    shards: u16,
+    /// What the operator configured; `settings` adds what was changed while running.
+    started_with: Arc<BrokerSettings>,
+    settings: RefCell<Arc<BrokerSettings>>,
+    image: RefCell<Arc<Image>>,
+    table: Rc<Table>,
+    router: Router<Shard>,
+    waits: Waits,
+    budget: Budget,
+    adoptions: Adoptions,
+    metrics: Arc<ShardMetrics>,
+    store: Rc<Store>,
+}
+
+/// What a shard is made of.
+pub struct ShardParts {
+    pub id: ShardId,
+    pub shards: u16,
+    pub settings: Arc<BrokerSettings>,
+    pub request_bytes_max: u64,
+    pub metrics: Arc<ShardMetrics>,
+    pub store: Rc<Store>,
+}
+
+impl Shard {
+    /// A shard without partitions, before its first image.
+    pub fn new(parts: ShardParts) -> Rc<Self> {
+        let ShardParts { id, shards, settings, request_bytes_max, metrics, store } = parts;
+        Rc::new(Self {
+            id,
+            shards,
+            started_with: settings.clone(),
+            settings: RefCell::new(settings),
+            image: RefCell::default(),
+            table: Rc::new(Table::new(id, shards, store.clone())),
+            router: Router::new(id, shards),
+            waits: Waits::default(),
+            budget: Budget::new(request_bytes_max),
+            adoptions: Adoptions::default(),
+            metrics,
+            store,
+        })
+    }
+
+    /// This shard's number.
+    pub fn id(&self) -> ShardId {
+        self.id
+    }
+
+    /// How many shards the broker has.
+    pub fn shards(&self) -> u16 {
+        self.shards
+    }
+
+    /// The broker's settings, with what was changed while it runs.
+    pub fn settings(&self) -> Arc<BrokerSettings> {
+        self.settings.borrow().clone()
+    }
+
+    /// The metadata that this shard acts by.
+    pub fn image(&self) -> Arc<Image> {
+        self.image.borrow().clone()
+    }
+
+    /// The topics and partitions.
+    pub fn table(&self) -> &Rc<Table> {
+        &self.table
+    }
+
+    /// The way to the other shards.
+    pub fn router(&self) -> &Router<Self> {
+        &self.router
+    }
+
+    /// The fetches that wait.
+    pub fn waits(&self) -> &Waits {
+        &self.waits
+    }
+
+    /// Memory for requests.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// Sockets handed over by other shards.
+    pub fn adoptions(&self) -> &Adoptions {
+        &self.adoptions
+    }
+
+    /// The counters.
+    pub fn metrics(&self) -> &Arc<ShardMetrics> {
+        &self.metrics
+    }
+
+    /// The data directory, the cache and the open files.
+    pub fn store(&self) -> &Rc<Store> {
+        &self.store
+    }
+
+    /// The time of day.
+    pub fn now(&self) -> TimestampMs {
+        Clock::System.now()
+    }
+
+    /// Who owns a partition.
+    pub fn owner(&self, topic_id: TopicId, partition: PartitionIndex) -> ShardId {
+        owner_shard(topic_id, partition, self.shards)
+    }
+
+    /// Who owns a partition.
+    pub fn owner_of(&self, id: TopicPartition) -> ShardId {
+        self.owner(id.topic_id, id.partition)
+    }
+
+    /// Runs `job` on shard `on` and returns what it returns. For everything that is not the hot path.
+    pub async fn on<R, F, W>(self: &Rc<Self>, on: ShardId, job: F) -> Result<R, ShardGone>
+    where
+        R: Send + 'static,
+        F: FnOnce(Rc<Self>) -> W + Send + 'static,
+        W: Future<Output = R> + 'static,
+    {
+        if on == self.id {
+            return Ok(job(self.clone()).await);
+        }
+        let credit = self.router.credit(on).await?;
+        self.router.start(credit, job).await
+    }
+
+    /// Acts by a new image from now on; the tasks end when its new partitions serve or have failed.
+    pub async fn follow(&self, image: Arc<Image>) -> Vec<glommio::Task<()>> {
+        let settings = self.effective_settings(&image);
+        let opening = self.table.follow(&image, &settings).await;
+        self.image.replace(image);
+        opening
+    }
+
+    /// The broker's settings with what the image changes of them; topics take over what they fall back to.
+    fn effective_settings(&self, image: &Image) -> Arc<BrokerSettings> {
+        let (default, own) = (ConfigResource::BrokerDefault, ConfigResource::Broker(self.started_with.node.id));
+        let before = self.image();
+        if image.config(&default) == before.config(&default) && image.config(&own) == before.config(&own) {
+            return self.settings();
+        }
+        let settings = Arc::new(self.started_with.with_dynamic(image.config(&default), image.config(&own)));
+        self.settings.replace(settings.clone());
+        self.table.refresh_settings(&settings);
+        settings
+    }
+}

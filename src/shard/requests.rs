@@ -1,0 +1,115 @@
+//! What shards ask each other for on behalf of clients: appends and reads, each a whole group per owner.
+//!
+//! Key invariant: appends happen when the call is delivered, in its order, before anything is awaited; the future that
+//! comes back only waits until they are durable.
+
+use std::future::Future;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use super::Shard;
+use crate::model::{Offset, TimestampMs, TopicPartition};
+use crate::partition::{Appended, Bounds, Partition, PartitionError, Read, ReadRequest};
+use crate::record::BatchHeader;
+
+/// One validated batch for one partition.
+pub struct AppendEntry {
+    pub partition: TopicPartition,
+    pub batch: Bytes,
+    pub header: BatchHeader,
+    /// `acks=all`: refused with fewer in-sync replicas than the topic demands.
+    pub all_replicas: bool,
+}
+
+/// What is answered for an appended batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AppendAnswer {
+    pub base_offset: Offset,
+    pub log_start: Offset,
+}
+
+/// The answers to a group of appends, in its order.
+pub type AppendAnswers = Vec<Result<AppendAnswer, PartitionError>>;
+
+/// One partition to read.
+pub struct ReadEntry {
+    pub partition: TopicPartition,
+    pub request: ReadRequest,
+}
+
+/// The answers to a group of reads, in its order.
+pub type ReadAnswers = Vec<Result<Read, PartitionError>>;
+
+impl Shard {
+    /// Appends to partitions of this shard, now; the future resolves when everything appended is durable.
+    pub fn append(
+        self: &Rc<Self>,
+        entries: Vec<AppendEntry>,
+        now: TimestampMs,
+    ) -> impl Future<Output = AppendAnswers> + use<> {
+        type Started = Result<(Rc<Partition>, Appended), PartitionError>;
+        let started: SmallVec<[Started; 4]> =
+            entries.into_iter().map(|entry| self.append_one(&entry, now)).collect();
+        async move {
+            let mut answers = Vec::with_capacity(started.len());
+            for one in started {
+                answers.push(match one {
+                    Ok((partition, appended)) => {
+                        partition.durable(appended.durable_at).await.map(|()| AppendAnswer {
+                            base_offset: appended.base_offset,
+                            log_start: partition.bounds().log_start,
+                        })
+                    }
+                    Err(error) => Err(error),
+                });
+            }
+            answers
+        }
+    }
+
+    fn append_one(
+        &self,
+        entry: &AppendEntry,
+        now: TimestampMs,
+    ) -> Result<(Rc<Partition>, Appended), PartitionError> {
+        let partition = self.table().partition(entry.partition)?;
+        // Alone, the broker is the only in-sync replica.
+        let required = partition.settings().min_insync_replicas;
+        if entry.all_replicas && required > 1 {
+            return Err(PartitionError::NotEnoughReplicas { required });
+        }
+        let appended = partition.append(&entry.batch, &entry.header, now)?;
+        Ok((partition, appended))
+    }
+
+    /// Reads partitions of this shard, together at most about `bytes_max`: a first batch comes whole.
+    pub async fn read(self: Rc<Self>, entries: Vec<ReadEntry>, bytes_max: usize) -> ReadAnswers {
+        let mut answers = Vec::with_capacity(entries.len());
+        let mut left = bytes_max;
+        let mut found = false;
+        for entry in entries {
+            let answer = match self.table().partition(entry.partition) {
+                Ok(partition) => {
+                    let mut request = entry.request;
+                    request.bytes_max = request.bytes_max.min(left);
+                    request.at_least_one &= !found;
+                    partition.read(request).await
+                }
+                Err(error) => Err(error),
+            };
+            if let Ok(read) = &answer {
+                found |= !read.slices.is_empty();
+                left = left.saturating_sub(read.slices.len());
+            }
+            answers.push(answer);
+        }
+        answers
+    }
+
+    /// High watermark and log start of a partition of this shard, for answers that carry them beside an error.
+    pub fn bounds(&self, partition: TopicPartition) -> Option<Bounds> {
+        self.table().partition(partition).ok().map(|partition| partition.bounds())
+    }
+}

@@ -1,0 +1,224 @@
+//! The partitions that a shard owns, and how they follow the metadata.
+//!
+//! Key invariants: a partition is in the table exactly if the image assigns it to this shard; it serves only when its
+//! log is open. A deleted partition's directory is out of the way before a new partition of that name opens.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use glommio::Task;
+use glommio::sync::Semaphore;
+use hashbrown::HashMap;
+
+use super::Signal;
+use crate::config::{BrokerSettings, TopicSettings};
+use crate::metadata::{Image, TopicImage};
+use crate::model::{PartitionIndex, ShardId, TopicId, TopicPartition, owner_shard};
+use crate::partition::{Partition, PartitionError};
+use crate::storage::{LogPlace, Store};
+
+/// Logs that one shard opens and recovers at the same time.
+const OPENING_MAX: u64 = 32;
+
+/// A topic as requests see it.
+#[derive(Clone)]
+pub struct Topic {
+    pub image: Arc<TopicImage>,
+    pub settings: Rc<TopicSettings>,
+}
+
+#[derive(Clone)]
+enum Slot {
+    Opening,
+    Ready(Rc<Partition>),
+    Failed(PartitionError),
+}
+
+impl Slot {
+    fn is_opening(&self) -> bool {
+        matches!(self, Self::Opening)
+    }
+}
+
+/// The topics that this shard knows and the partitions that it owns.
+pub struct Table {
+    me: ShardId,
+    shards: u16,
+    store: Rc<Store>,
+    opening: Rc<Semaphore>,
+    /// Raised when a partition has opened or failed to.
+    settled: Signal,
+    topics: RefCell<HashMap<TopicId, Topic>>,
+    partitions: RefCell<HashMap<TopicPartition, Slot>>,
+}
+
+impl Table {
+    /// An empty table.
+    pub fn new(me: ShardId, shards: u16, store: Rc<Store>) -> Self {
+        let opening = Rc::new(Semaphore::new(OPENING_MAX));
+        Self {
+            me,
+            shards,
+            store,
+            opening,
+            settled: Signal::default(),
+            topics: RefCell::default(),
+            partitions: RefCell::default(),
+        }
+    }
+
+    /// The topic, with the settings in force.
+    pub fn topic(&self, id: TopicId) -> Option<Topic> {
+        self.topics.borrow().get(&id).cloned()
+    }
+
+    /// The partition, if it is this shard's and open.
+    pub fn partition(&self, id: TopicPartition) -> Result<Rc<Partition>, PartitionError> {
+        match self.partitions.borrow().get(&id) {
+            Some(Slot::Ready(partition)) => Ok(partition.clone()),
+            Some(Slot::Opening) => Err(PartitionError::Recovering),
+            Some(Slot::Failed(error)) => Err(error.clone()),
+            None => Err(PartitionError::Unknown),
+        }
+    }
+
+    /// The partitions that are open.
+    pub fn ready(&self) -> Vec<Rc<Partition>> {
+        let partitions = self.partitions.borrow();
+        let ready = partitions.values().filter_map(|slot| match slot {
+            Slot::Ready(partition) => Some(partition.clone()),
+            _ => None,
+        });
+        ready.collect()
+    }
+
+    /// How many partitions this shard owns, open or not.
+    pub fn len(&self) -> usize {
+        self.partitions.borrow().len()
+    }
+
+    /// Whether this shard owns no partition.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Makes the table what `image` says. Returns when deleted partitions are gone; the tasks end when the new ones are
+    /// open or have failed.
+    pub async fn follow(self: &Rc<Self>, image: &Image, broker: &BrokerSettings) -> Vec<Task<()>> {
+        self.remove_deleted(image).await;
+        let mut opening = vec![];
+        for topic in image.topics() {
+            let known = self.topics.borrow().get(&topic.id).map(|known| known.image.clone());
+            if known.as_ref().is_some_and(|known| Arc::ptr_eq(known, topic)) {
+                continue;
+            }
+            let settings = Rc::new(TopicSettings::effective(&topic.overrides, broker));
+            let entry = Topic { image: topic.clone(), settings: settings.clone() };
+            self.topics.borrow_mut().insert(topic.id, entry);
+            opening.extend(self.follow_topic(topic, &settings));
+        }
+        opening
+    }
+
+    /// Takes over broker-wide settings that topics fall back to.
+    pub fn refresh_settings(&self, broker: &BrokerSettings) {
+        let mut topics = self.topics.borrow_mut();
+        for topic in topics.values_mut() {
+            let settings = TopicSettings::effective(&topic.image.overrides, broker);
+            if *topic.settings != settings {
+                topic.settings = Rc::new(settings);
+            }
+        }
+        for partition in self.ready() {
+            if let Some(topic) = topics.get(&partition.id().topic_id)
+                && !Rc::ptr_eq(&partition.settings(), &topic.settings)
+            {
+                partition.update_settings(topic.settings.clone());
+            }
+        }
+    }
+
+    /// Closes every log; from now on no partition serves.
+    pub async fn close(&self) {
+        let partitions: Vec<Slot> = self.partitions.borrow_mut().drain().map(|(_, slot)| slot).collect();
+        for slot in partitions {
+            if let Slot::Ready(partition) = slot {
+                partition.disturb();
+                if let Err(error) = partition.log().close().await {
+                    tracing::error!("the log of partition {:?} is not closed cleanly: {error}", partition.id());
+                }
+            }
+        }
+    }
+
+    fn follow_topic(
+        self: &Rc<Self>,
+        topic: &Arc<TopicImage>,
+        settings: &Rc<TopicSettings>,
+    ) -> Vec<Task<()>> {
+        let mut opening = vec![];
+        for (index, partition) in topic.partitions.iter().enumerate() {
+            let id = TopicPartition { topic_id: topic.id, partition: PartitionIndex(index as i32) };
+            if owner_shard(id.topic_id, id.partition, self.shards) != self.me {
+                continue;
+            }
+            let slot = self.partitions.borrow().get(&id).cloned();
+            match slot {
+                Some(Slot::Ready(open)) => {
+                    open.update_settings(settings.clone());
+                    open.start_epoch(partition.leader_epoch);
+                }
+                Some(_) => {}
+                None => {
+                    self.partitions.borrow_mut().insert(id, Slot::Opening);
+                    opening.push(glommio::spawn_local(self.clone().open(id)));
+                }
+            }
+        }
+        opening
+    }
+
+    async fn open(self: Rc<Self>, id: TopicPartition) {
+        let _permit = self.opening.acquire_permit(1).await.expect("the semaphore is never closed");
+        let Some(topic) = self.topic(id.topic_id) else { return };
+        let Some(partition) = topic.image.partition(id.partition) else { return };
+        let place =
+            LogPlace { topic: topic.image.name.clone(), topic_id: id.topic_id, partition: id.partition };
+        let directory = place.directory(self.store.disk().directory());
+        let opened = Partition::open(&self.store, place, partition.leader_epoch, topic.settings.clone()).await;
+        let slot = match opened {
+            Ok(partition) => Slot::Ready(partition),
+            Err(error) => {
+                tracing::error!("partition {} is offline: {error}", directory.display());
+                Slot::Failed(error)
+            }
+        };
+        // A deletion waits for the slot to settle, so it is still there.
+        self.partitions.borrow_mut().insert(id, slot);
+        self.settled.raise();
+    }
+
+    async fn remove_deleted(&self, image: &Image) {
+        while self.partitions.borrow().iter().any(|(id, slot)| slot.is_opening() && !exists(image, *id)) {
+            self.settled.wait().await;
+        }
+        let gone: Vec<(TopicPartition, Slot)> = {
+            let mut partitions = self.partitions.borrow_mut();
+            partitions.extract_if(|id, _| !exists(image, *id)).collect()
+        };
+        for (id, slot) in gone {
+            if let Slot::Ready(partition) = slot {
+                partition.disturb();
+                if let Err(error) = partition.log().remove().await {
+                    tracing::error!("the directory of the deleted partition {id:?} cannot be removed: {error}");
+                }
+            }
+        }
+        self.topics.borrow_mut().retain(|id, _| image.topic_by_id(*id).is_some());
+    }
+}
+
+fn exists(image: &Image, id: TopicPartition) -> bool {
+    image.topic_by_id(id.topic_id).is_some_and(|topic| topic.partition(id.partition).is_some())
+}
