@@ -45,7 +45,6 @@ impl Log {
         let (summary, next) = {
             let mut state = self.state.borrow_mut();
             let Some(segment) = state.segment_mut(base) else { return Ok(()) };
-            segment.stage = Stage::Finished;
             (SegmentSummary::of(segment), segment.next_offset)
         };
         let saved = async {
@@ -58,6 +57,10 @@ impl Log {
         if let Err(error) = saved.await {
             // Recovery does without them; only the next start is slower.
             tracing::warn!(log = %self.directory.display(), %error, "a closed segment lacks its sidecars");
+        }
+        // Only now may it be deleted: the snapshot at its end takes over from the one at its start.
+        if let Some(segment) = self.state.borrow_mut().segment_mut(base) {
+            segment.stage = Stage::Finished;
         }
         Ok(())
     }
