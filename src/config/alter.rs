@@ -100,11 +100,14 @@ fn edited(
 ) -> Result<Vec<String>, ConfigError> {
     let definition = definition(kind, &change.name).filter(|definition| definition.kind == Kind::List);
     let Some(definition) = definition else {
-        return Err(ConfigError::Config(format!(
-            "Can't {} to key {} because its type is not LIST.",
-            change.operation.name(),
-            change.name
-        )));
+        let (verb, name) = (change.operation.name(), &change.name);
+        let message = match kind {
+            ResourceKind::Broker => {
+                format!("Config value {} is not allowed for config key: {name}", verb.to_lowercase())
+            }
+            _ => format!("Can't {verb} to key {name} because its type is not LIST."),
+        };
+        return Err(ConfigError::Config(message));
     };
     let default = if kind == ResourceKind::Broker { default_of(definition) } else { definition.default };
     let start = current.map(String::as_str).or(default).unwrap_or_default();

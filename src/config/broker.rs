@@ -245,11 +245,8 @@ impl Groups<'_> {
     }
 
     fn node(&self) -> NodeSettings {
-        // broker.id is the older name; `rules` has checked that they agree.
-        let id =
-            if self.0.is_set("broker.id") && !self.0.is_set("node.id") { "broker.id" } else { "node.id" };
         NodeSettings {
-            id: BrokerId(self.int(id)),
+            id: BrokerId(self.int("node.id")),
             cluster_id: self.0.text("corelog.cluster.id"),
             rack: self.0.text("broker.rack"),
         }

@@ -133,7 +133,7 @@ pub fn describe_broker(broker: &BrokerSettings) -> Vec<Entry> {
     let known = broker_scope().all().iter().filter(|d| !d.internal || set(d.name));
     let mut entries: Vec<Entry> = known
         .map(|definition| {
-            let value = shown_value(definition, broker);
+            let value = layers.text(definition.name);
             let synonyms = broker_synonyms(definition.name, definition.sensitive(), broker);
             entry(definition, value, synonyms, definition.update == Update::Restart)
         })
@@ -262,12 +262,4 @@ fn broker_synonyms(name: &str, sensitive: bool, broker: &BrokerSettings) -> Vec<
     }
     let first = synonyms.iter().position(|synonym| synonym.name == name).unwrap_or(synonyms.len());
     synonyms.split_off(first)
-}
-
-/// The effective value of a broker setting, as text.
-fn shown_value(definition: &Definition, broker: &BrokerSettings) -> Option<String> {
-    match definition.name {
-        "node.id" | "broker.id" => Some(broker.node.id.to_string()),
-        name => broker.layers().text(name),
-    }
 }

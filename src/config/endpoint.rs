@@ -47,7 +47,7 @@ impl FromStr for Endpoint {
             bare.rsplit_once(':').ok_or_else(|| format!("{text:?} is not of the form HOST:PORT"))?;
         let port = port.parse().map_err(|_| format!("{port:?} is not a port from 0 to 65535"))?;
         let host = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-            Some(address) if address.parse::<std::net::Ipv6Addr>().is_ok() => address,
+            Some(address) if address.parse::<core::net::Ipv6Addr>().is_ok() => address,
             Some(address) => return Err(format!("{address:?} is not an IPv6 address")),
             None if host.contains(['[', ']', ':', '/', ' ', ',']) => {
                 return Err(format!("{host:?} is not a host name; write an IPv6 address in brackets"));

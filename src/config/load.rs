@@ -13,10 +13,11 @@ use super::{ConfigError, Overrides};
 const ENVIRONMENT_PREFIX: &str = "CORELOG_";
 
 /// Variables with the prefix that mean something else than a setting of the broker.
-const ENVIRONMENT_RESERVED: [&str; 3] = ["CORELOG_CONFIG", "CORELOG_LOG", "CORELOG_BOOTSTRAP_SERVER"];
+pub(super) const ENVIRONMENT_RESERVED: [&str; 3] =
+    ["CORELOG_CONFIG", "CORELOG_LOG", "CORELOG_BOOTSTRAP_SERVER"];
 
 /// Short names, as the flags of `corelog serve` have them, and the settings that they give.
-const SHORT_NAMES: [(&str, &str); 5] = [
+pub(super) const SHORT_NAMES: [(&str, &str); 5] = [
     ("data.dir", "log.dirs"),
     ("listen", "listeners"),
     ("advertise", "advertised.listeners"),
@@ -79,6 +80,12 @@ impl BrokerSettings {
         let mut fixed = Overrides::new();
         for (place, name, value) in given(sources)? {
             insert(&mut fixed, &place, &name, &value)?;
+        }
+        // The older and the newer name of one setting: who gives either gets both described.
+        for (name, other) in [("node.id", "broker.id"), ("broker.id", "node.id")] {
+            if let (Some(value), None) = (fixed.get(name).cloned(), fixed.get(other)) {
+                fixed.insert(other.to_owned(), value);
+            }
         }
         Self::from_layers(Layers { fixed, ..Layers::default() }).map_err(|error| {
             let message = error.to_string();

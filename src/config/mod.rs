@@ -19,11 +19,15 @@ mod group;
 mod layers;
 mod load;
 mod logger;
+mod reference;
 mod resource;
 mod rules;
 mod synonyms;
 mod topic;
 mod value;
+
+#[cfg(test)]
+mod tests;
 
 pub use alter::{Change, Operation, VALUE_CHARS_MAX, alter_incremental};
 pub use broker::{
@@ -45,6 +49,7 @@ pub use endpoint::Endpoint;
 pub use group::validate_group;
 pub use load::{Flags, LoadError, Sources};
 pub use logger::{LEVELS, ROOT, validate_logger};
+pub use reference::configuration_page;
 pub use resource::ResourceKind;
 pub use topic::{
     Compaction, Compression, Retention, Segment, TimestampKind, Timestamps, TopicSettings, validate_topic,

@@ -12,7 +12,7 @@ mod validate;
 mod walk;
 
 pub use header::{BatchError, BatchHeader, Codec, HEADER_BYTES, TimestampType, patch_assigned};
-pub use records::{Record, RecordHeader, Records, first_at_or_after, max_timestamp, records};
+pub use records::{Record, RecordHeader, Records, each_timestamp, first_at_or_after, max_timestamp, records};
 pub use rewrite::{Stamp, recompress, restamp};
 pub use validate::{
     Accepted, BatchRules, Batches, Change, REFUSED_RECORDS_MAX, RecordError, RefusalKind, RefusedRecord,

@@ -124,7 +124,21 @@ pub(super) fn record_timestamp(header: &BatchHeader, delta: i64) -> TimestampMs 
     }
 }
 
-/// The first record at or after `from` whose timestamp is `target` or later. Streams, so it needs little memory.
+/// Calls `visit` with the timestamp and offset of each record, until it answers `false`. Reads any codec as a stream, so
+/// it needs little memory whatever the batch holds.
+pub fn each_timestamp(
+    batch: &[u8],
+    header: &BatchHeader,
+    mut visit: impl FnMut(TimestampMs, Offset) -> bool,
+) -> Result<(), BatchError> {
+    walk(batch, header, |_, head| {
+        let offset = header.base_offset.plus(i64::from(head.offset_delta));
+        visit(record_timestamp(header, head.timestamp_delta), offset)
+    })?;
+    Ok(())
+}
+
+/// The first record at or after `from` whose timestamp is `target` or later.
 pub fn first_at_or_after(
     batch: &[u8],
     target: TimestampMs,
@@ -132,9 +146,7 @@ pub fn first_at_or_after(
 ) -> Result<Option<(TimestampMs, Offset)>, BatchError> {
     let header = BatchHeader::parse_whole(batch)?;
     let mut found = None;
-    walk(batch, &header, |_, head| {
-        let offset = header.base_offset.plus(i64::from(head.offset_delta));
-        let timestamp = record_timestamp(&header, head.timestamp_delta);
+    each_timestamp(batch, &header, |timestamp, offset| {
         if timestamp >= target && offset >= from {
             found = Some((timestamp, offset));
         }
@@ -150,10 +162,9 @@ pub fn max_timestamp(batch: &[u8]) -> Result<(TimestampMs, Offset), BatchError> 
     let mut max = (header.max_timestamp, header.last_offset());
     if header.timestamp_type() == TimestampType::CreateTime {
         let mut seen = None;
-        walk(batch, &header, |_, head| {
-            let timestamp = record_timestamp(&header, head.timestamp_delta);
+        each_timestamp(batch, &header, |timestamp, offset| {
             if seen.is_none_or(|(greatest, _)| timestamp > greatest) {
-                seen = Some((timestamp, header.base_offset.plus(i64::from(head.offset_delta))));
+                seen = Some((timestamp, offset));
             }
             true
         })?;
@@ -191,6 +202,14 @@ mod tests {
             assert_eq!(find(11, 102), Some((TimestampMs(20), Offset(102))));
             assert_eq!(find(31, 0), None);
             assert_eq!(max_timestamp(&batch), Ok((TimestampMs(30), Offset(101))));
+            let header = BatchHeader::parse_whole(&batch).expect("well formed");
+            let mut seen = Vec::new();
+            each_timestamp(&batch, &header, |timestamp, offset| {
+                seen.push((timestamp.get(), offset.get()));
+                seen.len() < 3
+            })
+            .expect("valid");
+            assert_eq!(seen, [(10, 100), (30, 101), (20, 102)]);
         }
     }
 

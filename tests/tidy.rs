@@ -1,0 +1,120 @@
+//! Holds the house rules and checks every file of the repository against them; each violation is listed at once.
+//!
+//! Key invariant: the lists below are the rules. A change of the room order needs a note in `docs/decisions/`.
+//! Formatting is left to rustfmt, everything that needs types to clippy.
+
+#[path = "tidy/source.rs"]
+mod source;
+#[path = "tidy/text.rs"]
+mod text;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// The rooms, lowest first: a room imports only rooms that stand above it in this list.
+pub const ROOMS: [&str; 17] = [
+    "model",
+    "config",
+    "metrics",
+    "record",
+    "protocol",
+    "metadata",
+    "coordinator",
+    "io",
+    "storage",
+    "partition",
+    "shard",
+    "cluster",
+    "handlers",
+    "network",
+    "control",
+    "broker",
+    "cli",
+];
+
+/// Rooms without a runtime, files, sockets, a clock or randomness: time and chance are arguments there.
+pub const PURE_ROOMS: [&str; 7] =
+    ["model", "config", "metrics", "record", "protocol", "metadata", "coordinator"];
+
+/// Folders and files that hold nothing of the repository's own, wherever they lie.
+const SKIPPED: [&str; 4] = ["target", ".git", "node_modules", "__pycache__"];
+/// Where `make run` keeps its records.
+const DATA_FOLDER: &str = "data";
+
+/// One broken rule. Lines count from 1.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Violation {
+    pub file: PathBuf,
+    pub line: usize,
+    pub rule: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}", self.file.display(), self.line, self.rule)
+    }
+}
+
+#[test]
+fn every_file_keeps_the_house_rules() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut violations = Vec::new();
+    let mut sources = 0;
+    for file in files_below(root) {
+        let Ok(bytes) = std::fs::read(root.join(&file)) else { continue };
+        let Ok(content) = String::from_utf8(bytes) else { continue };
+        text::check(&file, &content, &mut violations);
+        if file.extension().is_some_and(|extension| extension == "rs") {
+            sources += 1;
+            source::check(&file, &content, &mut violations);
+        }
+    }
+    assert!(sources > 20, "only {sources} source files were found below {}", root.display());
+    violations.sort();
+    let listed: Vec<String> = violations.iter().map(Violation::to_string).collect();
+    assert!(listed.is_empty(), "{} broken house rules:\n{}\n", listed.len(), listed.join("\n"));
+}
+
+#[test]
+fn the_library_lists_the_rooms_in_their_order() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let library = std::fs::read_to_string(root.join("src/lib.rs")).expect("src/lib.rs is readable");
+    let listed: Vec<&str> =
+        library.lines().filter_map(|line| line.trim().strip_prefix("pub mod ")?.strip_suffix(';')).collect();
+    assert_eq!(listed, ROOMS);
+    let folders: BTreeSet<String> = std::fs::read_dir(root.join("src"))
+        .expect("src is readable")
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            entry.path().is_dir().then(|| entry.file_name().to_string_lossy().into_owned())
+        })
+        .collect();
+    let rooms: BTreeSet<String> = ROOMS.iter().map(ToString::to_string).collect();
+    assert_eq!(folders, rooms, "each folder of src/ is a room and each room has its folder");
+}
+
+/// Every file below `root`, relative to it.
+fn files_below(root: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut folders = vec![root.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = std::fs::read_dir(&folder) else { continue };
+        for entry in entries.flatten() {
+            let Ok(kind) = entry.file_type() else { continue };
+            let name = entry.file_name();
+            if SKIPPED.iter().any(|skipped| name == *skipped) || (folder == root && name == DATA_FOLDER) {
+                continue;
+            }
+            if kind.is_dir() {
+                folders.push(entry.path());
+            } else if kind.is_file()
+                && let Ok(relative) = entry.path().strip_prefix(root)
+            {
+                files.push(relative.to_path_buf());
+            }
+        }
+    }
+    files.sort();
+    files
+}
