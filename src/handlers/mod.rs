@@ -4,18 +4,33 @@
 //! `errors` and in the handlers, nowhere below. Produce begins when it is read, so that requests overlap; every other
 //! request runs when all earlier ones of its connection are answered, as in Kafka.
 
+mod acls;
+mod admin;
+mod alter_partition_reassignments;
+mod alter_replica_log_dirs;
 mod api_versions;
+mod create_partitions;
+mod create_topics;
 mod delete_records;
+mod delete_topics;
+mod describe_cluster;
+mod describe_log_dirs;
+mod describe_producers;
+mod describe_quorum;
+mod describe_topic_partitions;
+mod elect_leaders;
 mod errors;
 mod fetch;
 mod find_coordinator;
 mod init_producer_id;
 mod list_offsets;
+mod list_partition_reassignments;
 mod metadata;
 mod offset_for_leader_epoch;
 mod produce;
 mod server;
 mod topics;
+mod update_features;
 
 use std::future::Future;
 use std::rc::Rc;
@@ -83,7 +98,7 @@ async fn answer(server: &Rc<Server>, client: &Rc<Client>, header: RequestHeader,
         ApiKey::FindCoordinator => {
             serve(header, body, |request| async move { find_coordinator::handle(&request, version) }).await
         }
-        other => Outcome::Close(format!("{other:?} is offered but has no handler")),
+        _ => admin::answer(server, header, body).await,
     }
 }
 
