@@ -1,1 +1,17 @@
 //! Wiring: boot, CPU placement, shutdown.
+//!
+//! Key invariants: nothing is answered before the metadata and the broker's own start are durable; a data directory
+//! serves one broker; when `serve` returns without an error, everything acknowledged is on the device and the logs are
+//! closed.
+
+mod banner;
+mod boot;
+pub mod checks;
+mod cpus;
+mod error;
+mod executor;
+mod memory;
+mod signals;
+
+pub use boot::serve;
+pub use error::ServeError;

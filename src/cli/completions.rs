@@ -11,7 +11,9 @@ use super::failure::Failure;
 
 /// Arguments of `corelog completions`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: corelog completions bash > ~/.local/share/bash-completion/completions/corelog")]
+#[command(
+    after_help = "Example: corelog completions bash > ~/.local/share/bash-completion/completions/corelog"
+)]
 pub struct Completions {
     /// The shell to make the script for.
     shell: Shell,

@@ -49,7 +49,9 @@ pub fn block_on<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<
 /// Reads `NAME=VALUE`.
 pub fn name_and_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
-        Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().to_owned(), value.trim().to_owned())),
+        Some((name, value)) if !name.trim().is_empty() => {
+            Ok((name.trim().to_owned(), value.trim().to_owned()))
+        }
         _ => Err(format!("{text:?} is not of the form NAME=VALUE")),
     }
 }

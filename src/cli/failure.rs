@@ -101,7 +101,10 @@ fn client_code(error: &ClientError) -> u8 {
     match error {
         ClientError::Address(_) => USAGE,
         ClientError::Connect { .. } | ClientError::Timeout { .. } | ClientError::Closed { .. } => 3,
-        ClientError::Refused { code: E::UnknownTopicOrPartition | E::UnknownTopicId | E::OffsetOutOfRange, .. } => 4,
+        ClientError::Refused {
+            code: E::UnknownTopicOrPartition | E::UnknownTopicId | E::OffsetOutOfRange,
+            ..
+        } => 4,
         ClientError::Refused { .. } => 5,
         _ => 1,
     }

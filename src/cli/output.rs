@@ -146,7 +146,10 @@ mod tests {
         let mut table = Table::new(&["TOPIC", "PARTITIONS"]);
         table.row(vec!["a-long-name".to_owned(), "3".to_owned()]);
         table.row(vec!["b".to_owned(), "12".to_owned()]);
-        assert_eq!(table.lines(), ["TOPIC        PARTITIONS", "a-long-name           3", "b                    12"]);
+        assert_eq!(
+            table.lines(),
+            ["TOPIC        PARTITIONS", "a-long-name           3", "b                    12"]
+        );
     }
 
     #[test]

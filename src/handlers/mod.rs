@@ -1,3 +1,116 @@
 //! One file per Kafka API, and the dispatch to them.
+//!
+//! Key invariants: a request is answered in its own version or not at all; Kafka's error codes are assigned in
+//! `errors` and in the handlers, nowhere below. Produce begins when it is read, so that requests overlap; every other
+//! request runs when all earlier ones of its connection are answered, as in Kafka.
 
+mod api_versions;
+mod delete_records;
+mod errors;
 mod fetch;
+mod find_coordinator;
+mod init_producer_id;
+mod list_offsets;
+mod metadata;
+mod offset_for_leader_epoch;
+mod produce;
+mod server;
+mod topics;
+
+use std::future::Future;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use kafka_protocol::protocol::{Encodable, Request};
+
+pub use server::{Begun, Client, Outcome, Response, Server};
+
+use crate::protocol::{ApiKey, HeaderError, RequestHeader, decode, encode_response};
+
+/// Whether later requests of the connection must wait until this one is answered: it may change what they see.
+pub fn is_barrier(api: ApiKey) -> bool {
+    !matches!(api, ApiKey::Produce | ApiKey::Fetch | ApiKey::ListOffsets | ApiKey::ApiVersions)
+}
+
+/// The answer to a request whose header cannot be served, where Kafka gives one instead of closing the connection.
+pub fn answer_unsupported(error: &HeaderError) -> Option<Bytes> {
+    match error {
+        HeaderError::UnsupportedVersion(header) if header.api == ApiKey::ApiVersions => {
+            Some(crate::protocol::api_versions::encode_unsupported_version(header))
+        }
+        _ => None,
+    }
+}
+
+/// Begins a request. What must happen in the order of requests has happened when this returns.
+pub async fn begin(server: &Rc<Server>, client: &Rc<Client>, header: RequestHeader, body: Bytes) -> Begun {
+    server.shard().metrics().traffic.request(header.api as i16);
+    if header.api == ApiKey::Produce {
+        return produce::begin(server, header, body).await;
+    }
+    let (server, client) = (server.clone(), client.clone());
+    Begun::pending(async move {
+        if header.api == ApiKey::Fetch {
+            fetch::handle(&server, header, body).await
+        } else {
+            answer(&server, &client, header, body).await
+        }
+    })
+}
+
+/// Runs the handler of every API but Produce and Fetch.
+async fn answer(server: &Rc<Server>, client: &Rc<Client>, header: RequestHeader, body: Bytes) -> Outcome {
+    let version = header.version;
+    match header.api {
+        ApiKey::ApiVersions => {
+            serve(
+                header,
+                body,
+                |request| async move { api_versions::handle(server, client, &request, version) },
+            )
+            .await
+        }
+        ApiKey::Metadata => serve(header, body, |request| metadata::handle(server, request, version)).await,
+        ApiKey::ListOffsets => {
+            serve(header, body, |request| list_offsets::handle(server, request, version)).await
+        }
+        ApiKey::DeleteRecords => {
+            let client_id = header.client_id().to_owned();
+            serve(header, body, |request| delete_records::handle(server, request, client_id)).await
+        }
+        ApiKey::OffsetForLeaderEpoch => {
+            serve(header, body, |request| offset_for_leader_epoch::handle(server, request)).await
+        }
+        ApiKey::InitProducerId => {
+            serve(header, body, |request| init_producer_id::handle(server, request)).await
+        }
+        ApiKey::FindCoordinator => {
+            serve(header, body, |request| async move { find_coordinator::handle(&request, version) }).await
+        }
+        other => Outcome::Close(format!("{other:?} is offered but has no handler")),
+    }
+}
+
+/// Decodes the request, runs its handler and encodes the answer. What does not decode closes the connection.
+async fn serve<Q, F, W>(header: RequestHeader, mut body: Bytes, handler: F) -> Outcome
+where
+    Q: Request,
+    Q::Response: Encodable,
+    F: FnOnce(Q) -> W,
+    W: Future<Output = Q::Response>,
+{
+    let request = match decode::<Q>(&mut body, header.version) {
+        Ok(request) => request,
+        Err(error) => return malformed(&header, &error),
+    };
+    let response = handler(request).await;
+    match encode_response(&header, &response) {
+        Ok(bytes) => Outcome::Respond(bytes.into()),
+        Err(error) => Outcome::Close(format!("the answer to {:?} cannot be encoded: {error}", header.api)),
+    }
+}
+
+/// The end of a connection that sent a request whose body does not fit its header.
+fn malformed(header: &RequestHeader, error: &dyn std::fmt::Display) -> Outcome {
+    Outcome::Close(format!("malformed {:?} request, version {}: {error}", header.api, header.version))
+}

@@ -1,1 +1,16 @@
-//! Aligned buffers, direct files and the clock, with their simulated twins.
+//! Aligned memory, direct files and the clock, with their simulated twins.
+//!
+//! Key invariant: nothing here blocks a shard, and a write that was answered with success is on the device. What the
+//! bytes mean is left to `storage`.
+
+mod clock;
+mod disk;
+mod file;
+mod foreign;
+mod memory;
+
+pub use clock::Clock;
+pub use disk::{Disk, DiskLimits, FileFacts};
+pub use file::{Access, File, WriteBuffer};
+pub use foreign::{Foreign, Home, StableBytes};
+pub use memory::{AppendBuffer, BLOCK_BYTES, align_down, align_up};

@@ -54,14 +54,21 @@ impl Image {
                 self.create_topic(*id, name, overrides, replicas)
             }
             Command::DeleteTopic { id } => self.delete_topic(*id),
-            Command::CreatePartitions { id, first, replicas } => self.create_partitions(*id, *first, replicas),
+            Command::CreatePartitions { id, first, replicas } => {
+                self.create_partitions(*id, *first, replicas)
+            }
             Command::SetConfigs { resource, settings } => self.set_configs(resource, settings),
             Command::SetProducerIds { broker: _, next } => self.set_producer_ids(*next),
             Command::SetFeature { name, level } => self.set_feature(id, name, *level),
         }
     }
 
-    fn init_cluster(&mut self, at: LogId, id: ClusterId, features: &BTreeMap<String, i16>) -> Result<(), Fault> {
+    fn init_cluster(
+        &mut self,
+        at: LogId,
+        id: ClusterId,
+        features: &BTreeMap<String, i16>,
+    ) -> Result<(), Fault> {
         if self.cluster.id != ClusterId::default() {
             return Err("the cluster is initialised already");
         }
@@ -106,7 +113,7 @@ impl Image {
         }
         let partitions = self.new_partitions(replicas)?;
         self.partition_count += partitions.len();
-        self.topic_ids.insert(name.to_owned(), id);
+        self.topic_ids.insert(name.into(), id);
         let topic = TopicImage { id, name: name.to_owned(), overrides: overrides.clone(), partitions };
         self.topics.insert(id, Arc::new(topic));
         Ok(())
@@ -114,7 +121,7 @@ impl Image {
 
     fn delete_topic(&mut self, id: TopicId) -> Result<(), Fault> {
         let topic = self.topics.remove(&id).ok_or("the topic does not exist")?;
-        self.topic_ids.remove(&topic.name);
+        self.topic_ids.remove(topic.name.as_str());
         self.partition_count -= topic.partitions.len();
         Ok(())
     }
@@ -159,7 +166,7 @@ impl Image {
         settings: &BTreeMap<String, Option<String>>,
     ) -> Result<(), Fault> {
         if let ConfigResource::Topic(name) = resource {
-            let id = self.topic_ids.get(name).ok_or("the topic does not exist")?;
+            let id = self.topic_ids.get(name.as_str()).ok_or("the topic does not exist")?;
             let topic = self.topics.get_mut(id).ok_or("the topic does not exist")?;
             merge(&mut Arc::make_mut(topic).overrides, settings);
             return Ok(());

@@ -113,7 +113,13 @@ mod tests {
 
     #[test]
     fn other_texts_are_no_cluster_id() {
-        for text in ["", "AAAAAAAAAAAAAAAAAAAAA", "AAAAAAAAAAAAAAAAAAAAAB", "AAAAAAAAAAAAAAAAAAAA+Q", "AAAAAAAAAAAAAAAAAAAAAQQ"] {
+        for text in [
+            "",
+            "AAAAAAAAAAAAAAAAAAAAA",
+            "AAAAAAAAAAAAAAAAAAAAAB",
+            "AAAAAAAAAAAAAAAAAAAA+Q",
+            "AAAAAAAAAAAAAAAAAAAAAQQ",
+        ] {
             assert_eq!(text.parse::<ClusterId>(), Err(ClusterIdError(text.to_owned())));
         }
     }

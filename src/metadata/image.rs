@@ -20,7 +20,7 @@ pub struct Image {
     pub(super) cluster: ClusterImage,
     pub(super) brokers: BTreeMap<BrokerId, BrokerImage>,
     pub(super) topics: BTreeMap<TopicId, Arc<TopicImage>>,
-    pub(super) topic_ids: BTreeMap<String, TopicId>,
+    pub(super) topic_ids: BTreeMap<Arc<str>, TopicId>,
     pub(super) partition_count: usize,
     /// Of everything but topics, which carry their own.
     pub(super) configs: BTreeMap<ConfigResource, Arc<Settings>>,
@@ -203,7 +203,7 @@ impl Image {
             return Err(ImageFault("the topics do not agree with their names or counts".to_owned()));
         }
         for (id, topic) in &self.topics {
-            if topic.id != *id || self.topic_ids.get(&topic.name) != Some(id) {
+            if topic.id != *id || self.topic_ids.get(topic.name.as_str()) != Some(id) {
                 return Err(ImageFault(format!("topic {} is not where its id or name says", topic.name)));
             }
             topic.fault(&self.brokers)?;
@@ -274,7 +274,10 @@ impl From<Image> for ImageFile {
             brokers: image.brokers.into_values().collect(),
             topics: image.topics.into_values().map(Arc::unwrap_or_clone).collect(),
             configs: configs
-                .map(|(resource, settings)| ResourceSettings { resource, settings: Arc::unwrap_or_clone(settings) })
+                .map(|(resource, settings)| ResourceSettings {
+                    resource,
+                    settings: Arc::unwrap_or_clone(settings),
+                })
                 .collect(),
             next_producer_id: image.next_producer_id,
         }
@@ -289,10 +292,14 @@ impl TryFrom<ImageFile> for Image {
             applied: file.applied,
             cluster: file.cluster,
             brokers: file.brokers.into_iter().map(|broker| (broker.id, broker)).collect(),
-            topic_ids: file.topics.iter().map(|topic| (topic.name.clone(), topic.id)).collect(),
+            topic_ids: file.topics.iter().map(|topic| (topic.name.as_str().into(), topic.id)).collect(),
             partition_count: file.topics.iter().map(|topic| topic.partitions.len()).sum(),
             topics: file.topics.into_iter().map(|topic| (topic.id, Arc::new(topic))).collect(),
-            configs: file.configs.into_iter().map(|entry| (entry.resource, Arc::new(entry.settings))).collect(),
+            configs: file
+                .configs
+                .into_iter()
+                .map(|entry| (entry.resource, Arc::new(entry.settings)))
+                .collect(),
             next_producer_id: file.next_producer_id,
         };
         image.fault().map(|()| image)

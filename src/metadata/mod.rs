@@ -31,8 +31,6 @@ pub const TOPICS_MAX: usize = 100_000;
 pub const PARTITIONS_MAX: usize = 200_000;
 /// Changes that one request may make, partitions counted one by one, as Kafka's controller bounds them.
 pub const CHANGES_PER_REQUEST_MAX: usize = 10_000;
-/// Bytes of one setting's value; what Kafka's metadata records hold.
-pub const CONFIG_VALUE_BYTES_MAX: usize = 32_767;
 /// Settings that one resource may hold.
 pub const SETTINGS_PER_RESOURCE_MAX: usize = 1_000;
 /// Resources other than topics that may hold settings.

@@ -28,7 +28,9 @@ pub fn topic_name_fault(name: &str) -> Option<String> {
             format!("the length of '{name}' is longer than the max allowed length {TOPIC_NAME_CHARS_MAX}")
         }
         _ if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-')) => {
-            format!("'{name}' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'")
+            format!(
+                "'{name}' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'"
+            )
         }
         _ => return None,
     };
@@ -73,7 +75,9 @@ mod tests {
             assert_eq!(topic_name_fault(name).as_deref(), Some(fault));
         }
         let long = "x".repeat(250);
-        let fault = format!("Topic name is invalid: the length of '{long}' is longer than the max allowed length 249");
+        let fault = format!(
+            "Topic name is invalid: the length of '{long}' is longer than the max allowed length 249"
+        );
         assert_eq!(topic_name_fault(&long), Some(fault));
     }
 

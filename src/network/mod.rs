@@ -1,3 +1,12 @@
 //! Listener, connections and the response queue.
+//!
+//! Key invariant: a client can hold no more of the broker than the bounds named here, whatever it sends or leaves unread.
+//! What requests mean is left to `handlers`.
 
+mod connection;
 mod frames;
+mod listener;
+mod response_queue;
+mod send;
+
+pub use listener::{Loads, Network};

@@ -20,10 +20,9 @@ pub use producers::{Producer, ProducerTable, RecentBatch, SequenceError, Verdict
 pub use watchers::{Alarm, WatcherKey, Watchers};
 
 use crate::config::TopicSettings;
-use crate::io::Disk;
 use crate::model::{LeaderEpoch, Offset, TimestampMs, TopicPartition};
 use crate::record::BatchHeader;
-use crate::storage::{Log, LogObserver, LogPlace, LogSettings, ReadLimit, ReadOutcome, Replay, Slices};
+use crate::storage::{Log, LogObserver, LogPlace, LogSettings, ReadLimit, Replay, Slices, Store, TryRead};
 
 /// Producers that one partition remembers; beyond it the longest idle one is forgotten.
 pub const PRODUCERS_PER_PARTITION_MAX: usize = 20_000;
@@ -96,7 +95,7 @@ impl LogObserver for State {
 impl Partition {
     /// Opens the partition's log, recovers it, and rebuilds what is known of its producers.
     pub async fn open(
-        disk: &Rc<Disk>,
+        store: &Rc<Store>,
         place: LogPlace,
         leader_epoch: LeaderEpoch,
         settings: Rc<TopicSettings>,
@@ -107,14 +106,16 @@ impl Partition {
         let mut replay = |event: Replay| match event {
             Replay::Snapshot(bytes) => {
                 if !replayed.restore(&bytes) {
-                    tracing::warn!("a producer snapshot of partition {id:?} is not readable; it is passed over");
+                    tracing::warn!(
+                        "a producer snapshot of partition {id:?} is not readable; it is passed over"
+                    );
                 }
             }
             Replay::Batch(header) => {
                 replayed.record(&header, header.base_offset, PRODUCERS_PER_PARTITION_MAX);
             }
         };
-        let log = Log::open(disk, place, log_settings(&settings), state.clone(), &mut replay)
+        let log = Log::open(store, place, log_settings(&settings), state.clone(), &mut replay)
             .await
             .map_err(PartitionError::Unavailable)?;
         state.producers.replace(replayed);
@@ -207,13 +208,13 @@ impl Partition {
         }
         let limit = ReadLimit {
             end: bounds.high_watermark,
-            bytes_max: request.bytes_max,
+            bytes_max: u32::try_from(request.bytes_max).unwrap_or(u32::MAX),
             at_least_one: request.at_least_one,
         };
         let slices = match self.log.try_read(request.offset, limit) {
-            ReadOutcome::Cached(slices) => slices,
-            ReadOutcome::Cold => self.log.read(request.offset, limit).await?,
-            ReadOutcome::OutOfRange => return Err(self.out_of_range(request.offset)),
+            TryRead::Cached(slices) => slices,
+            TryRead::Cold => self.log.read(request.offset, limit).await?,
+            TryRead::OutOfRange { .. } => return Err(self.out_of_range(request.offset)),
         };
         Ok(Read { bounds, slices, diverging: None })
     }
@@ -253,6 +254,11 @@ impl Partition {
         self.state.producers.borrow().iter().map(|(id, producer)| (id, producer.clone())).collect()
     }
 
+    /// How many producers have state here.
+    pub fn producer_count(&self) -> usize {
+        self.state.producers.borrow().len()
+    }
+
     /// Forgets producers that were idle for `expiration_ms` (`producer.id.expiration.ms`).
     pub fn expire_producers(&self, now: TimestampMs, expiration_ms: i64) {
         self.state.producers.borrow_mut().expire(now, expiration_ms);
@@ -270,7 +276,8 @@ impl Partition {
     }
 
     fn divergence(&self, request: &ReadRequest) -> Option<(LeaderEpoch, Offset)> {
-        let (epoch, end) = self.log.end_offset_for_epoch(request.last_fetched_epoch);
+        let none = (LeaderEpoch::UNKNOWN, Offset::NONE);
+        let (epoch, end) = self.log.end_offset_for(request.last_fetched_epoch).unwrap_or(none);
         let departs = end < request.offset || epoch < request.last_fetched_epoch;
         departs.then_some((epoch, end))
     }
@@ -287,8 +294,9 @@ fn log_settings(settings: &TopicSettings) -> LogSettings {
         segment_bytes: settings.segment.bytes,
         segment_ms: settings.segment.roll_ms,
         index_interval_bytes: settings.segment.index_interval_bytes,
-        retention_ms: if settings.retention.delete { settings.retention.ms } else { -1 },
-        retention_bytes: if settings.retention.delete { settings.retention.bytes } else { -1 },
+        retention_ms: settings.retention.ms,
+        retention_bytes: settings.retention.bytes,
         delete_delay_ms: settings.retention.delete_delay_ms,
+        delete: settings.retention.delete,
     }
 }

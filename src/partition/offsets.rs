@@ -38,11 +38,12 @@ impl Partition {
     /// Answers one query.
     pub async fn find_offset(&self, query: OffsetQuery) -> Result<OffsetFound, PartitionError> {
         let Bounds { high_watermark, log_start } = self.bounds();
-        let at = |offset| OffsetFound { timestamp: TimestampMs::NONE, offset, leader_epoch: self.leader_epoch() };
+        let at =
+            |offset| OffsetFound { timestamp: TimestampMs::NONE, offset, leader_epoch: self.leader_epoch() };
         let found = match query {
             OffsetQuery::Latest => return Ok(at(high_watermark)),
             OffsetQuery::Earliest => {
-                let leader_epoch = self.log().epoch_of(log_start).unwrap_or(LeaderEpoch::UNKNOWN);
+                let leader_epoch = self.log().epochs().epoch_at(log_start).unwrap_or(LeaderEpoch::UNKNOWN);
                 return Ok(OffsetFound { leader_epoch, ..at(log_start) });
             }
             OffsetQuery::Tiered => return Ok(OffsetFound::NONE),
@@ -65,6 +66,6 @@ impl Partition {
         if epoch > self.leader_epoch() || epoch < LeaderEpoch(0) {
             return (LeaderEpoch::UNKNOWN, Offset::NONE);
         }
-        self.log().end_offset_for_epoch(epoch)
+        self.log().end_offset_for(epoch).unwrap_or((LeaderEpoch::UNKNOWN, Offset::NONE))
     }
 }

@@ -111,3 +111,99 @@ pub fn decode_response<T: Request>(
     let body = T::Response::decode(frame, codec_version_of_key(T::KEY, version)).map_err(invalid)?;
     Ok((header.correlation_id, body))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{FrameSplitter, parse_header};
+    use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+    use kafka_protocol::messages::list_offsets_response::{
+        ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
+    };
+    use kafka_protocol::messages::{
+        ApiVersionsResponse, ListOffsetsRequest, ListOffsetsResponse, ProduceRequest, TopicName,
+    };
+
+    fn list_offsets() -> ListOffsetsRequest {
+        let partition = ListOffsetsPartition::default().with_partition_index(3).with_timestamp(-6);
+        let topic = ListOffsetsTopic::default()
+            .with_name(TopicName(StrBytes::from_static_str("t")))
+            .with_partitions(vec![partition]);
+        ListOffsetsRequest::default().with_topics(vec![topic])
+    }
+
+    /// What a client would send, taken apart as the server does it.
+    fn received(frame: Bytes) -> (RequestHeader, Bytes) {
+        let mut received = BytesMut::from(&frame[..]);
+        let split = FrameSplitter::new(1000).split(&mut received).expect("not too large");
+        let mut body = split.expect("a whole frame");
+        assert!(received.is_empty());
+        (parse_header(&mut body).expect("the version is served"), body)
+    }
+
+    #[test]
+    fn list_offsets_has_all_its_versions() {
+        for version in 1..=11 {
+            let request = list_offsets();
+            let frame = encode_request("me", 5, version, &request).expect("every version has the fields");
+            let (header, mut body) = received(frame);
+            assert_eq!((header.version, header.correlation_id, header.client_id()), (version, 5, "me"));
+            let read: ListOffsetsRequest = decode(&mut body, version).expect("it was encoded just now");
+            assert_eq!(read.topics[0].partitions[0].timestamp, -6);
+
+            let partition = ListOffsetsPartitionResponse::default().with_partition_index(3).with_offset(8);
+            let topic = ListOffsetsTopicResponse::default().with_partitions(vec![partition]);
+            let response = ListOffsetsResponse::default().with_topics(vec![topic]);
+            let mut answer = encode_response(&header, &response).expect("every version has the fields");
+            assert_eq!(answer.split_to(4)[..], (answer.len() as i32).to_be_bytes());
+            let (correlation_id, read) =
+                decode_response::<ListOffsetsRequest>(&mut answer, version).expect("it was encoded just now");
+            assert_eq!((correlation_id, read), (5, response));
+            assert!(answer.is_empty());
+        }
+    }
+
+    #[test]
+    fn the_response_header_follows_the_version_except_for_api_versions() {
+        let header = |api, version| RequestHeader { api, version, correlation_id: 9, client_id: None };
+        let response = ListOffsetsResponse::default();
+        for (version, expected) in [
+            (5, &[0, 0, 0, 12, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0][..]),
+            // Tagged fields of the header, throttle time, no topics, tagged fields of the body.
+            (6, &[0, 0, 0, 11, 0, 0, 0, 9, 0, 0, 0, 0, 0, 1, 0]),
+        ] {
+            let frame =
+                encode_response(&header(ApiKey::ListOffsets, version), &response).expect("no field is set");
+            assert_eq!(frame, expected, "version {version}");
+        }
+        for version in 0..=4 {
+            let answer = ApiVersionsResponse::default().with_error_code(42);
+            let frame = encode_response(&header(ApiKey::ApiVersions, version), &answer)
+                .expect("every version has it");
+            assert_eq!(frame[4..10], [0, 0, 0, 9, 0, 42], "version {version}");
+        }
+    }
+
+    #[test]
+    fn what_follows_a_request_is_left_alone() {
+        let frame = encode_request("me", 5, 7, &list_offsets()).expect("the version has the fields");
+        let (header, body) = received(frame);
+        let mut body = Bytes::from([&body[..], b"rest"].concat());
+        decode::<ListOffsetsRequest>(&mut body, header.version).expect("whole");
+        assert_eq!(&body[..], b"rest");
+    }
+
+    #[test]
+    fn records_of_a_produce_request_are_slices_of_its_frame() {
+        let mut body = BytesMut::new();
+        body.put_slice(&[
+            0xff, 0xff, 0, 1, 0, 0, 0, 100, 0, 0, 0, 1, 0, 1, b't', 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 3,
+        ]);
+        body.put_slice(b"abc");
+        let body = body.freeze();
+        let request: ProduceRequest = decode(&mut body.clone(), 3).expect("well formed");
+        let records = request.topic_data[0].partition_data[0].records.as_ref().expect("there are some");
+        assert_eq!(records.as_ptr(), body[body.len() - 3..].as_ptr());
+        assert!(decode::<ProduceRequest>(&mut body.clone(), 2).is_err(), "versions 0 to 2 have no codec");
+    }
+}

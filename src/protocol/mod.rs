@@ -7,6 +7,7 @@ pub mod api;
 pub mod api_versions;
 mod codec;
 mod error;
+mod every;
 pub mod fetch_response;
 mod frame;
 mod header;
@@ -17,6 +18,7 @@ pub use codec::{
     DecodeError, EncodeError, codec_version, decode, decode_response, encode_request, encode_response,
 };
 pub use error::ErrorCode;
+pub use every::decode_any;
 pub use frame::{FrameError, FrameSplitter};
 pub use header::{HeaderError, RequestHeader, parse_header};
 pub use kafka_protocol::messages::ApiKey;

@@ -214,6 +214,22 @@ pub fn patch_assigned(batch: &mut [u8], base_offset: Offset, leader_epoch: Leade
     batch[LEADER_EPOCH..LEADER_EPOCH + 4].copy_from_slice(&leader_epoch.0.to_be_bytes());
 }
 
+/// Writes the length and the checksum of a batch whose other fields are complete.
+pub(super) fn seal(batch: &mut [u8]) -> Result<(), BatchError> {
+    let length = i32::try_from(batch.len() - LENGTH_PREFIX_BYTES);
+    let length = length.map_err(|_| BatchError::Invalid("the batch is longer than a batch can be"))?;
+    batch[BATCH_LENGTH..LEADER_EPOCH].copy_from_slice(&length.to_be_bytes());
+    let crc = crc32c::crc32c(&batch[CHECKSUMMED_FROM..]);
+    batch[CRC..CHECKSUMMED_FROM].copy_from_slice(&crc.to_be_bytes());
+    Ok(())
+}
+
+/// Writes the attributes and the greatest timestamp; the checksum is then due.
+pub(super) fn put_stamp(batch: &mut [u8], attributes: i16, max_timestamp: TimestampMs) {
+    batch[ATTRIBUTES..LAST_OFFSET_DELTA].copy_from_slice(&attributes.to_be_bytes());
+    batch[MAX_TIMESTAMP..PRODUCER_ID].copy_from_slice(&max_timestamp.0.to_be_bytes());
+}
+
 /// The `N` bytes of the field at `at`; the positions are this file's constants.
 fn field<const N: usize>(header: &[u8; HEADER_BYTES], at: usize) -> [u8; N] {
     let mut bytes = [0; N];

@@ -3,8 +3,10 @@
 //! Key invariant: everything in a [`Shard`] belongs to one executor; other shards reach it only through calls that the
 //! router carries, and the control thread only through notices. What clients send is parsed and answered above.
 
+mod adoptions;
 mod budget;
 mod inbox;
+mod maintenance;
 mod requests;
 mod router;
 mod signal;
@@ -16,6 +18,7 @@ use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 
+pub use adoptions::Adoptions;
 pub use budget::{Budget, Exhausted, Grant};
 pub use inbox::{Notice, Notices, ShardInbox, inbox};
 pub use requests::{AppendAnswer, AppendAnswers, AppendEntry, ReadAnswers, ReadEntry};
@@ -25,24 +28,27 @@ pub use table::{Table, Topic};
 pub use waits::{Wait, Waits};
 
 use crate::config::BrokerSettings;
-use crate::io::{Clock, Disk};
-use crate::metadata::Image;
+use crate::io::Clock;
+use crate::metadata::{ConfigResource, Image};
 use crate::metrics::ShardMetrics;
 use crate::model::{PartitionIndex, ShardId, TimestampMs, TopicId, TopicPartition, owner_shard};
+use crate::storage::Store;
 
 /// What one executor owns.
 pub struct Shard {
     id: ShardId,
     shards: u16,
+    /// What the operator configured; `settings` adds what was changed while running.
+    started_with: Arc<BrokerSettings>,
     settings: RefCell<Arc<BrokerSettings>>,
     image: RefCell<Arc<Image>>,
     table: Rc<Table>,
     router: Router<Shard>,
     waits: Waits,
     budget: Budget,
+    adoptions: Adoptions,
     metrics: Arc<ShardMetrics>,
-    disk: Rc<Disk>,
-    clock: Clock,
+    store: Rc<Store>,
 }
 
 /// What a shard is made of.
@@ -52,25 +58,26 @@ pub struct ShardParts {
     pub settings: Arc<BrokerSettings>,
     pub request_bytes_max: u64,
     pub metrics: Arc<ShardMetrics>,
-    pub disk: Rc<Disk>,
+    pub store: Rc<Store>,
 }
 
 impl Shard {
     /// A shard without partitions, before its first image.
     pub fn new(parts: ShardParts) -> Rc<Self> {
-        let ShardParts { id, shards, settings, request_bytes_max, metrics, disk } = parts;
+        let ShardParts { id, shards, settings, request_bytes_max, metrics, store } = parts;
         Rc::new(Self {
             id,
             shards,
+            started_with: settings.clone(),
             settings: RefCell::new(settings),
             image: RefCell::default(),
-            table: Rc::new(Table::new(id, shards, disk.clone())),
+            table: Rc::new(Table::new(id, shards, store.clone())),
             router: Router::new(id, shards),
             waits: Waits::default(),
             budget: Budget::new(request_bytes_max),
+            adoptions: Adoptions::default(),
             metrics,
-            disk,
-            clock: Clock::System,
+            store,
         })
     }
 
@@ -114,19 +121,24 @@ impl Shard {
         &self.budget
     }
 
+    /// Sockets handed over by other shards.
+    pub fn adoptions(&self) -> &Adoptions {
+        &self.adoptions
+    }
+
     /// The counters.
     pub fn metrics(&self) -> &Arc<ShardMetrics> {
         &self.metrics
     }
 
-    /// The data directory.
-    pub fn disk(&self) -> &Rc<Disk> {
-        &self.disk
+    /// The data directory, the cache and the open files.
+    pub fn store(&self) -> &Rc<Store> {
+        &self.store
     }
 
     /// The time of day.
     pub fn now(&self) -> TimestampMs {
-        self.clock.now()
+        Clock::System.now()
     }
 
     /// Who owns a partition.
@@ -155,8 +167,22 @@ impl Shard {
 
     /// Acts by a new image from now on.
     pub async fn follow(&self, image: Arc<Image>) {
-        let settings = self.settings();
+        let settings = self.effective_settings(&image);
         self.table.follow(&image, &settings).await;
         self.image.replace(image);
+    }
+
+    /// The broker's settings with what the image changes of them; topics take over what they fall back to.
+    fn effective_settings(&self, image: &Image) -> Arc<BrokerSettings> {
+        let (default, own) =
+            (ConfigResource::BrokerDefault, ConfigResource::Broker(self.started_with.node.id));
+        let before = self.image();
+        if image.config(&default) == before.config(&default) && image.config(&own) == before.config(&own) {
+            return self.settings();
+        }
+        let settings = Arc::new(self.started_with.with_dynamic(image.config(&default), image.config(&own)));
+        self.settings.replace(settings.clone());
+        self.table.refresh_settings(&settings);
+        settings
     }
 }

@@ -11,11 +11,10 @@ use glommio::sync::Semaphore;
 use hashbrown::HashMap;
 
 use crate::config::{BrokerSettings, TopicSettings};
-use crate::io::Disk;
 use crate::metadata::{Image, TopicImage};
 use crate::model::{PartitionIndex, ShardId, TopicId, TopicPartition, owner_shard};
 use crate::partition::{Partition, PartitionError};
-use crate::storage::LogPlace;
+use crate::storage::{LogPlace, Store};
 
 /// Logs that one shard opens and recovers at the same time.
 const OPENING_MAX: u64 = 32;
@@ -38,7 +37,7 @@ enum Slot {
 pub struct Table {
     me: ShardId,
     shards: u16,
-    disk: Rc<Disk>,
+    store: Rc<Store>,
     opening: Rc<Semaphore>,
     topics: RefCell<HashMap<TopicId, Topic>>,
     partitions: RefCell<HashMap<TopicPartition, Slot>>,
@@ -46,9 +45,9 @@ pub struct Table {
 
 impl Table {
     /// An empty table.
-    pub fn new(me: ShardId, shards: u16, disk: Rc<Disk>) -> Self {
+    pub fn new(me: ShardId, shards: u16, store: Rc<Store>) -> Self {
         let opening = Rc::new(Semaphore::new(OPENING_MAX));
-        Self { me, shards, disk, opening, topics: RefCell::default(), partitions: RefCell::default() }
+        Self { me, shards, store, opening, topics: RefCell::default(), partitions: RefCell::default() }
     }
 
     /// The topic, with the settings in force.
@@ -123,6 +122,22 @@ impl Table {
         }
     }
 
+    /// Closes every log; from now on no partition serves.
+    pub async fn close(&self) {
+        let partitions: Vec<Slot> = self.partitions.borrow_mut().drain().map(|(_, slot)| slot).collect();
+        for slot in partitions {
+            if let Slot::Ready(partition) = slot {
+                partition.disturb();
+                if let Err(error) = partition.log().close().await {
+                    tracing::error!(
+                        "the log of partition {:?} is not closed cleanly: {error}",
+                        partition.id()
+                    );
+                }
+            }
+        }
+    }
+
     fn follow_topic(
         self: &Rc<Self>,
         topic: &Arc<TopicImage>,
@@ -156,8 +171,9 @@ impl Table {
         let Some(partition) = topic.image.partition(id.partition) else { return };
         let place =
             LogPlace { topic: topic.image.name.clone(), topic_id: id.topic_id, partition: id.partition };
-        let directory = place.directory(self.disk.directory());
-        let opened = Partition::open(&self.disk, place, partition.leader_epoch, topic.settings.clone()).await;
+        let directory = place.directory(self.store.disk().directory());
+        let opened =
+            Partition::open(&self.store, place, partition.leader_epoch, topic.settings.clone()).await;
         let slot = match opened {
             Ok(partition) => Slot::Ready(partition),
             Err(error) => {
@@ -182,7 +198,9 @@ impl Table {
             if let Slot::Ready(partition) = slot {
                 partition.disturb();
                 if let Err(error) = partition.log().remove().await {
-                    tracing::error!("the directory of the deleted partition {id:?} cannot be removed: {error}");
+                    tracing::error!(
+                        "the directory of the deleted partition {id:?} cannot be removed: {error}"
+                    );
                 }
             }
         }

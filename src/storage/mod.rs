@@ -1,1 +1,40 @@
-//! The log: segments, writer, reader, index, batch cache, recovery, retention.
+//! The log: segments, their writer and reader, indexes, the batch cache, recovery, retention.
+//!
+//! Key invariant: what a log called durable is on the device and is found again after any crash, at the same offsets; what
+//! follows it is cut off. The rules of producers and of visibility are left to `partition`.
+
+mod append;
+mod batch_cache;
+mod epochs;
+mod error;
+mod finish;
+mod flush;
+mod index;
+mod log;
+mod lookup;
+mod place;
+mod read;
+mod recovery;
+mod remove;
+mod retention;
+mod scan;
+mod segment;
+mod sidecar;
+mod store;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+pub use batch_cache::BatchCache;
+pub use epochs::{EpochCache, EpochStart};
+pub use error::StorageError;
+pub use log::{Appended, Log, LogObserver, LogSettings, SegmentFacts};
+pub use lookup::FoundRecord;
+pub use place::LogPlace;
+pub use read::TryRead;
+pub use recovery::Replay;
+pub use remove::remove_leftovers;
+pub use store::{Store, StoreLimits};
+pub use walk::{ReadLimit, Slices};

@@ -79,9 +79,8 @@ pub async fn create_topic(cluster: &Cluster, topic: &NewTopic) -> Result<Created
 /// Deletes a topic and its records.
 pub async fn delete_topic(cluster: &Cluster, name: &str) -> Result<(), ClientError> {
     let state = DeleteTopicState::default().with_name(Some(topic_name(name)));
-    let request = DeleteTopicsRequest::default()
-        .with_topics(vec![state])
-        .with_timeout_ms(timeout_ms(cluster));
+    let request =
+        DeleteTopicsRequest::default().with_topics(vec![state]).with_timeout_ms(timeout_ms(cluster));
     retrying_unless_unknown(cluster, || async {
         let answer = cluster.controller().await?.call(&request).await?;
         let result = answer.responses.into_iter().next().ok_or_else(|| unanswered(name))?;
@@ -92,10 +91,8 @@ pub async fn delete_topic(cluster: &Cluster, name: &str) -> Result<(), ClientErr
 
 /// Raises a topic's number of partitions.
 pub async fn create_partitions(cluster: &Cluster, name: &str, count: i32) -> Result<(), ClientError> {
-    let topic = CreatePartitionsTopic::default()
-        .with_name(topic_name(name))
-        .with_count(count)
-        .with_assignments(None);
+    let topic =
+        CreatePartitionsTopic::default().with_name(topic_name(name)).with_count(count).with_assignments(None);
     let request =
         CreatePartitionsRequest::default().with_topics(vec![topic]).with_timeout_ms(timeout_ms(cluster));
     retrying_unless_unknown(cluster, || async {
@@ -120,7 +117,10 @@ pub async fn alter_settings(
             .with_value(Some(text(value)))
     });
     let removals = remove.iter().map(|name| {
-        AlterableConfig::default().with_name(text(name)).with_config_operation(OPERATION_DELETE).with_value(None)
+        AlterableConfig::default()
+            .with_name(text(name))
+            .with_config_operation(OPERATION_DELETE)
+            .with_value(None)
     });
     let resource = AlterConfigsResource::default()
         .with_resource_type(TOPIC_RESOURCE)

@@ -133,11 +133,8 @@ impl Cluster {
     /// Every topic of the cluster, by name.
     pub async fn all_topics(&self) -> Result<Vec<TopicFacts>, ClientError> {
         let answered = retrying(self.timeout, || self.metadata(None, false)).await?;
-        let mut topics: Vec<TopicFacts> = answered
-            .iter()
-            .filter(|topic| topic.error_code == 0)
-            .map(|topic| facts(topic, ""))
-            .collect();
+        let mut topics: Vec<TopicFacts> =
+            answered.iter().filter(|topic| topic.error_code == 0).map(|topic| facts(topic, "")).collect();
         topics.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(topics)
     }

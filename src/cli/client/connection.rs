@@ -102,7 +102,11 @@ impl Connection {
     }
 
     /// As [`Self::call`], for requests that the broker may hold back for up to `held`.
-    pub(super) async fn call_held<R: Request>(&self, body: &R, held: Duration) -> Result<R::Response, ClientError> {
+    pub(super) async fn call_held<R: Request>(
+        &self,
+        body: &R,
+        held: Duration,
+    ) -> Result<R::Response, ClientError> {
         self.call_within(body, self.timeout + held).await
     }
 
@@ -131,7 +135,11 @@ impl Connection {
             answer = self.decode_versions(frame, 0)?;
         }
         if answer.error_code != 0 {
-            return Err(ClientError::refused(format!("the broker at {}", self.address), answer.error_code, None));
+            return Err(ClientError::refused(
+                format!("the broker at {}", self.address),
+                answer.error_code,
+                None,
+            ));
         }
         let ranges = answer.api_keys.iter().map(|api| (api.api_key, (api.min_version, api.max_version)));
         self.offered.borrow_mut().extend(ranges);
@@ -147,7 +155,12 @@ impl Connection {
         self.decode::<ApiVersionsRequest>(&mut frame, layout)
     }
 
-    async fn exchange<R: Request>(&self, body: &R, version: i16, within: Duration) -> Result<Bytes, ClientError> {
+    async fn exchange<R: Request>(
+        &self,
+        body: &R,
+        version: i16,
+        within: Duration,
+    ) -> Result<Bytes, ClientError> {
         let (correlation_id, frame) = self.encode(body, version)?;
         let (sender, receiver) = oneshot::channel();
         let late = || ClientError::Timeout {
@@ -221,7 +234,12 @@ async fn write_requests(
 
 /// Hands each frame to the oldest waiting request; at the end fails those that are left. Dropping `_gone` ends the
 /// writer.
-async fn read_answers(mut socket: OwnedReadHalf, waiting: Waiting, address: String, _gone: oneshot::Sender<()>) {
+async fn read_answers(
+    mut socket: OwnedReadHalf,
+    waiting: Waiting,
+    address: String,
+    _gone: oneshot::Sender<()>,
+) {
     let ended = read_until_end(&mut socket, &waiting).await;
     let detail = ended.err().map(|reason| format!(": {reason}")).unwrap_or_default();
     for (_, answer) in waiting.borrow_mut().drain(..) {

@@ -45,7 +45,11 @@ impl ClientError {
         let message = message.filter(|text| !text.is_empty());
         let known = ErrorCode::from_code(code);
         let message = if known.is_none() { Some(format!("unknown error code {code}")) } else { message };
-        Self::Refused { subject: subject.into(), code: known.unwrap_or(ErrorCode::UnknownServerError), message }
+        Self::Refused {
+            subject: subject.into(),
+            code: known.unwrap_or(ErrorCode::UnknownServerError),
+            message,
+        }
     }
 
     /// The code that the broker answered with, if it did.
@@ -59,7 +63,9 @@ impl ClientError {
     /// Whether the same request may succeed a little later.
     pub fn is_retriable(&self) -> bool {
         match self {
-            Self::Connect { .. } | Self::Closed { .. } | Self::Timeout { .. } | Self::Leaderless { .. } => true,
+            Self::Connect { .. } | Self::Closed { .. } | Self::Timeout { .. } | Self::Leaderless { .. } => {
+                true
+            }
             Self::Refused { code, .. } => code.is_retriable(),
             _ => false,
         }

@@ -49,7 +49,8 @@ pub async fn of_partitions(
     }
     let mut offsets = Offsets::new();
     for (leader, partitions) in by_leader {
-        let asked = ListOffsetsTopic::default().with_name(topic_name(&topic.name)).with_partitions(partitions);
+        let asked =
+            ListOffsetsTopic::default().with_name(topic_name(&topic.name)).with_partitions(partitions);
         let request = ListOffsetsRequest::default().with_replica_id((-1).into()).with_topics(vec![asked]);
         let answer = cluster.broker(leader).await?.call(&request).await?;
         for partition in answer.topics.iter().flat_map(|topic| &topic.partitions) {

@@ -112,7 +112,9 @@ impl Consume {
         if let Some(index) = only {
             offsets::partition_of(topic, index)?;
         }
-        let wanted = |partition: &super::client::PartitionFacts| only.is_none_or(|index| partition.index.get() == index);
+        let wanted = |partition: &super::client::PartitionFacts| {
+            only.is_none_or(|index| partition.index.get() == index)
+        };
         let start = match self.range.offset {
             Some(start) => start,
             None if self.range.from_beginning => Start::Earliest,

@@ -83,7 +83,11 @@ fn read_all(mut input: impl Read, chunks: &mpsc::Sender<io::Result<Chunk>>) {
             let _ = chunks.blocking_send(Err(error));
             return;
         }
-        let end = if ended { pending.len() } else { pending.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1) };
+        let end = if ended {
+            pending.len()
+        } else {
+            pending.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1)
+        };
         if end > 0 {
             let data = pending.split_to(end).freeze();
             let lines = data.iter().filter(|byte| **byte == b'\n').count() as u64;

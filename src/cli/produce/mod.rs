@@ -133,7 +133,12 @@ impl Produce {
     }
 
     /// Appends every line. Ends early, without failing, at Ctrl-C.
-    async fn feed(&self, lines: &mut Lines, producer: &mut Producer, tally: &mut Tally) -> Result<(), Failure> {
+    async fn feed(
+        &self,
+        lines: &mut Lines,
+        producer: &mut Producer,
+        tally: &mut Tally,
+    ) -> Result<(), Failure> {
         let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
         loop {
             tokio::select! {

@@ -32,7 +32,9 @@ impl Delete {
         let mut deleted = Vec::new();
         for name in &self.names {
             let done = match admin::delete_topic(&cluster, name).await {
-                Err(error) if self.if_exists && error.code() == Some(ErrorCode::UnknownTopicOrPartition) => false,
+                Err(error) if self.if_exists && error.code() == Some(ErrorCode::UnknownTopicOrPartition) => {
+                    false
+                }
                 other => other.map(|()| true)?,
             };
             if !self.json {

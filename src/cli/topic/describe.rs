@@ -78,9 +78,14 @@ impl Description {
         let kind = if topic.internal { ", internal" } else { "" };
         let mut text = format!("Topic {} (id {}{kind})\n", topic.name, topic.id);
         for setting in &self.settings {
-            text.push_str(&format!("  {} = {}\n", setting.name, setting.value.as_deref().unwrap_or("(hidden)")));
+            text.push_str(&format!(
+                "  {} = {}\n",
+                setting.name,
+                setting.value.as_deref().unwrap_or("(hidden)")
+            ));
         }
-        let mut table = Table::new(&["PARTITION", "LEADER", "EPOCH", "REPLICAS", "IN SYNC", "START", "END", "RECORDS"]);
+        let mut table =
+            Table::new(&["PARTITION", "LEADER", "EPOCH", "REPLICAS", "IN SYNC", "START", "END", "RECORDS"]);
         for partition in &topic.partitions {
             let bounds = self.bounds(partition);
             let shown = |number: Option<i64>| number.map_or_else(|| "-".to_owned(), |n| n.to_string());

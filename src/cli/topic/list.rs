@@ -26,7 +26,8 @@ impl List {
         let cluster = self.connect.cluster().await?;
         let mut topics = cluster.all_topics().await?;
         topics.retain(|topic| !(self.exclude_internal && topic.internal));
-        let replicas = |topic: &crate::cli::client::TopicFacts| topic.partitions.first().map_or(0, |p| p.replicas.len());
+        let replicas =
+            |topic: &crate::cli::client::TopicFacts| topic.partitions.first().map_or(0, |p| p.replicas.len());
         if self.json {
             let listed = topics.iter().map(|topic| {
                 json!({

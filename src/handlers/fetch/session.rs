@@ -133,16 +133,6 @@ impl SessionCache {
         Self { sessions: HashMap::new(), slots, shard, shards: shards.max(1), next }
     }
 
-    /// The number of sessions held.
-    pub fn len(&self) -> usize {
-        self.sessions.len()
-    }
-
-    /// Whether no session is held.
-    pub fn is_empty(&self) -> bool {
-        self.sessions.is_empty()
-    }
-
     /// Finds out which partitions a request fetches, and moves its session on.
     pub fn begin(&mut self, request: SessionRequest, now: TimestampMs) -> Result<Fetching, SessionError> {
         let SessionRequest { session_id, session_epoch, uses_topic_ids, listed, forgotten } = request;

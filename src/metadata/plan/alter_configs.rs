@@ -1,14 +1,18 @@
 //! Changing settings: whole (AlterConfigs) or one by one (IncrementalAlterConfigs, KIP-339).
 //!
 //! Key invariant: the change is computed here, on the controller, from the settings as they stand, so two clients that
-//! append to the same list both take effect. What a value means is `ConfigRules`' to judge.
+//! append to the same list both take effect. What a value means is `config`'s to judge.
 
 use std::collections::BTreeMap;
 
-use super::{Mutation, PlanInputs, Planned};
+use super::{Mutation, PlanInputs, Planned, refused};
+use crate::config::{
+    BrokerLevel, Change, ResourceKind, VALUE_CHARS_MAX, alter_incremental, validate_broker,
+    validate_client_metrics, validate_group, validate_topic,
+};
 use crate::metadata::{
-    CONFIG_RESOURCES_MAX, CONFIG_VALUE_BYTES_MAX, Command, ConfigResource, Image, Reason, Refusal,
-    SETTINGS_PER_RESOURCE_MAX, Settings,
+    CONFIG_RESOURCES_MAX, Command, ConfigResource, Image, Reason, Refusal, SETTINGS_PER_RESOURCE_MAX,
+    Settings,
 };
 
 /// Changes settings; the outcome has one entry per resource, in the request's order.
@@ -25,26 +29,7 @@ pub enum ConfigChange {
     /// They become exactly these.
     Replace(Settings),
     /// Each operation changes one of them.
-    Incremental(Vec<ConfigOperation>),
-}
-
-/// One operation on one setting.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigOperation {
-    pub name: String,
-    pub operation: Operation,
-    pub value: Option<String>,
-}
-
-/// The operations of IncrementalAlterConfigs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operation {
-    Set,
-    Delete,
-    /// Adds to a list what it does not hold yet.
-    Append,
-    /// Takes out of a list.
-    Subtract,
+    Incremental(Vec<Change>),
 }
 
 impl Mutation for AlterConfigs {
@@ -58,7 +43,8 @@ impl Mutation for AlterConfigs {
             let answer = plan_resource(image, inputs, &resource, &change).and_then(|command| {
                 configured += 1;
                 if configured > CONFIG_RESOURCES_MAX {
-                    let message = format!("At most {CONFIG_RESOURCES_MAX} resources have settings of their own.");
+                    let message =
+                        format!("At most {CONFIG_RESOURCES_MAX} resources have settings of their own.");
                     return Err(Refusal::new(Reason::PolicyViolation, message));
                 }
                 commands.extend(command);
@@ -87,8 +73,14 @@ fn plan_resource(
         return Err(Refusal::new(Reason::UnknownTopicOrPartition, message));
     }
     let current = image.config(resource);
-    let wanted = inputs.rules.alter(resource, current, change)?;
-    check_sizes(&wanted, CONFIG_VALUE_BYTES_MAX)?;
+    let wanted = match change {
+        ConfigChange::Replace(settings) => settings.clone(),
+        ConfigChange::Incremental(changes) => {
+            alter_incremental(kind_of(resource), current, changes).map_err(refused)?
+        }
+    };
+    check_sizes(&wanted)?;
+    validate(image, inputs, resource, &wanted)?;
     let settings = difference(current, &wanted);
     Ok((!settings.is_empty()).then(|| Command::SetConfigs { resource: resource.clone(), settings }))
 }
@@ -100,18 +92,49 @@ fn difference(current: &Settings, wanted: &Settings) -> BTreeMap<String, Option<
     gone.chain(set.map(|(name, value)| (name.clone(), Some(value.clone())))).collect()
 }
 
+/// Checks all settings of a resource as they would be.
+fn validate(
+    image: &Image,
+    inputs: &PlanInputs<'_>,
+    resource: &ConfigResource,
+    wanted: &Settings,
+) -> Result<(), Refusal> {
+    let broker = inputs.effective(image);
+    let result = match resource {
+        ConfigResource::Topic(_) => validate_topic(wanted, &broker),
+        ConfigResource::Broker(_) => validate_broker(wanted, BrokerLevel::Broker, &broker),
+        ConfigResource::BrokerDefault => validate_broker(wanted, BrokerLevel::Cluster, &broker),
+        ConfigResource::ClientMetrics(name) => validate_client_metrics(name, wanted),
+        ConfigResource::Group(_) => validate_group(wanted, &broker),
+        // Only the broker whose loggers they are knows their names; its handler has checked them.
+        ConfigResource::BrokerLogger(_) => Ok(()),
+    };
+    result.map_err(refused)
+}
+
+fn kind_of(resource: &ConfigResource) -> ResourceKind {
+    match resource {
+        ConfigResource::Topic(_) => ResourceKind::Topic,
+        ConfigResource::Broker(_) | ConfigResource::BrokerDefault => ResourceKind::Broker,
+        ConfigResource::BrokerLogger(_) => ResourceKind::BrokerLogger,
+        ConfigResource::ClientMetrics(_) => ResourceKind::ClientMetrics,
+        ConfigResource::Group(_) => ResourceKind::Group,
+    }
+}
+
 /// Refuses settings beyond the bounds of what a resource may hold.
-pub(super) fn check_sizes(settings: &Settings, value_bytes_max: usize) -> Result<(), Refusal> {
+pub(super) fn check_sizes(settings: &Settings) -> Result<(), Refusal> {
     if settings.len() > SETTINGS_PER_RESOURCE_MAX {
         let message = format!("A resource has at most {SETTINGS_PER_RESOURCE_MAX} settings.");
         return Err(Refusal::new(Reason::InvalidConfig, message));
     }
-    match settings.iter().find(|(name, value)| value.len() > value_bytes_max || name.len() > value_bytes_max) {
-        None => Ok(()),
-        Some((name, _)) => {
-            let shown: String = name.chars().take(100).collect();
-            let message = format!("The configuration {shown} is longer than {value_bytes_max} bytes.");
-            Err(Refusal::new(Reason::InvalidConfig, message))
-        }
+    let too_long = |text: &String| text.encode_utf16().count() > VALUE_CHARS_MAX;
+    if settings.iter().any(|(name, value)| too_long(name) || too_long(value)) {
+        let message = format!(
+            "The configuration value cannot be added because it exceeds the maximum value size of \
+             {VALUE_CHARS_MAX} bytes."
+        );
+        return Err(Refusal::new(Reason::InvalidConfig, message));
     }
+    Ok(())
 }

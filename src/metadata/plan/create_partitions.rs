@@ -40,10 +40,6 @@ impl Mutation for CreatePartitions {
             let answer = plan_topic(image, topic, &mut added).map(|command| commands.push(command));
             outcome.push((topic.name.clone(), answer));
         }
-        if added > CHANGES_PER_REQUEST_MAX {
-            let message = "Excessively large number of partitions per request.";
-            return Err(Refusal::new(Reason::PolicyViolation, message));
-        }
         if self.validate_only {
             commands.clear();
         }
@@ -75,7 +71,11 @@ fn plan_topic(image: &Image, wanted: &MorePartitions, added: &mut usize) -> Resu
         return Err(Refusal::new(Reason::InvalidReplicaAssignment, message));
     }
     *added = added.saturating_add(count);
-    if *added > PARTITIONS_MAX.saturating_sub(image.partition_count()).max(CHANGES_PER_REQUEST_MAX) {
+    if *added > CHANGES_PER_REQUEST_MAX {
+        let message = "Excessively large number of partitions per request.";
+        return Err(Refusal::new(Reason::PolicyViolation, message));
+    }
+    if *added > PARTITIONS_MAX.saturating_sub(image.partition_count()) {
         let message = format!("This cluster holds at most {PARTITIONS_MAX} partitions.");
         return Err(Refusal::new(Reason::PolicyViolation, message));
     }
@@ -87,7 +87,6 @@ fn plan_topic(image: &Image, wanted: &MorePartitions, added: &mut usize) -> Resu
             }
             assignments.clone()
         }
-        None if count > CHANGES_PER_REQUEST_MAX => Vec::new(),
         None => placement::place(image, current, additional, factor)
             .map_err(|fault| Refusal::new(Reason::InvalidReplicationFactor, fault))?,
     };

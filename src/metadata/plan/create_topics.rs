@@ -6,11 +6,11 @@
 use std::sync::Arc;
 
 use super::placement;
-use super::{Mutation, PlanInputs, Planned, duplicates};
+use super::{Mutation, PlanInputs, Planned, duplicates, refused};
+use crate::config::validate_topic;
 use crate::metadata::{
-    CHANGES_PER_REQUEST_MAX, CLUSTER_METADATA_TOPIC, CONFIG_VALUE_BYTES_MAX, Command, Image, PARTITIONS_MAX,
-    Reason, Refusal, SETTINGS_PER_RESOURCE_MAX, Settings, TOPICS_MAX, TopicImage, collides, is_internal,
-    topic_name_fault,
+    CHANGES_PER_REQUEST_MAX, CLUSTER_METADATA_TOPIC, Command, Image, PARTITIONS_MAX, Reason, Refusal,
+    SETTINGS_PER_RESOURCE_MAX, Settings, TOPICS_MAX, TopicImage, collides, is_internal, topic_name_fault,
 };
 use crate::model::{BrokerId, PartitionIndex, TopicId};
 
@@ -61,8 +61,9 @@ impl Mutation for CreateTopics {
 
     fn plan(self, image: &Image, inputs: &mut PlanInputs<'_>) -> Result<Planned<Self::Outcome>, Refusal> {
         let repeated = duplicates(self.topics.iter().map(|topic| &topic.name));
-        let effective = |topic: &&NewTopic| !repeated.contains(&&topic.name) && topic.name != CLUSTER_METADATA_TOPIC;
-        let default = inputs.rules.topic_defaults().partitions;
+        let effective =
+            |topic: &&NewTopic| !repeated.contains(&&topic.name) && topic.name != CLUSTER_METADATA_TOPIC;
+        let default = inputs.settings.topics.partitions;
         let wanted: usize =
             self.topics.iter().filter(effective).map(|topic| topic.partition_count(default)).sum();
         if wanted > CHANGES_PER_REQUEST_MAX {
@@ -84,7 +85,8 @@ impl Mutation for CreateTopics {
             let refusal = Refusal::new(Reason::InvalidRequest, "Duplicate topic name.");
             outcome.push(((*name).clone(), Err(refusal)));
         }
-        let named = |topic: &NewTopic| topic.name == CLUSTER_METADATA_TOPIC && !repeated.contains(&&topic.name);
+        let named =
+            |topic: &NewTopic| topic.name == CLUSTER_METADATA_TOPIC && !repeated.contains(&&topic.name);
         if self.topics.iter().any(named) {
             let message = format!("Creation of internal topic {CLUSTER_METADATA_TOPIC} is prohibited.");
             let refusal = Refusal::new(Reason::InvalidRequest, message);
@@ -133,9 +135,9 @@ fn plan_topic(
     check_name(image, &topic.name)?;
     let overrides = check_configs(topic)?;
     if !overrides.is_empty() {
-        inputs.rules.check_topic(&topic.name, &overrides)?;
+        validate_topic(&overrides, &inputs.effective(image)).map_err(refused)?;
     }
-    let defaults = inputs.rules.topic_defaults();
+    let defaults = &inputs.settings.topics;
     let replicas = if topic.assignments.is_empty() {
         choose_replicas(image, topic, defaults.partitions, defaults.replication_factor)?
     } else {
@@ -160,7 +162,8 @@ fn check_name(image: &Image, name: &str) -> Result<(), Refusal> {
         return Err(Refusal::new(Reason::InvalidTopic, fault));
     }
     if is_internal(name) {
-        let message = format!("Topic '{name}' is internal: it is created with the coordinator that it belongs to.");
+        let message =
+            format!("Topic '{name}' is internal: it is created with the coordinator that it belongs to.");
         return Err(Refusal::new(Reason::InvalidTopic, message));
     }
     Ok(())
@@ -179,7 +182,7 @@ fn check_configs(topic: &NewTopic) -> Result<Settings, Refusal> {
     }
     let settings: Settings =
         topic.configs.iter().filter_map(|(name, value)| Some((name.clone(), value.clone()?))).collect();
-    super::alter_configs::check_sizes(&settings, CONFIG_VALUE_BYTES_MAX)?;
+    super::alter_configs::check_sizes(&settings)?;
     Ok(settings)
 }
 
@@ -209,7 +212,8 @@ fn choose_replicas(
 /// The replicas that the client assigned, by partition.
 fn assigned_replicas(image: &Image, topic: &NewTopic) -> Result<Vec<Vec<BrokerId>>, Refusal> {
     if topic.replication_factor != -1 {
-        let message = "A manual partition assignment was specified, but replication factor was not set to -1.";
+        let message =
+            "A manual partition assignment was specified, but replication factor was not set to -1.";
         return Err(Refusal::new(Reason::InvalidRequest, message));
     }
     if topic.partitions != -1 {

@@ -40,7 +40,7 @@ impl Mutation for DeleteTopics {
     type Outcome = Vec<(TopicName, Result<(), Refusal>)>;
 
     fn plan(self, image: &Image, inputs: &mut PlanInputs<'_>) -> Result<Planned<Self::Outcome>, Refusal> {
-        if !inputs.rules.topic_deletion_enabled() {
+        if !inputs.settings.topics.delete_enabled {
             return Err(Refusal::new(Reason::TopicDeletionDisabled, "Topic deletion is disabled."));
         }
         let repeated = duplicates(self.topics.iter());

@@ -49,7 +49,8 @@ impl UpdateFeatures {
             let message = format!("Invalid update version {level} for feature {name}. {why}");
             Err(Refusal::new(Reason::InvalidUpdateVersion, message))
         };
-        let Some((_, lowest, highest)) = self.supported.iter().find(|(supported, _, _)| supported == name) else {
+        let Some((_, lowest, highest)) = self.supported.iter().find(|(supported, _, _)| supported == name)
+        else {
             return refuse("Local controller does not support this feature.".to_owned());
         };
         if *level != 0 && (level < lowest || level > highest) {

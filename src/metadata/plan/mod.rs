@@ -11,14 +11,17 @@ mod features;
 mod placement;
 mod start;
 
-pub use alter_configs::{AlterConfigs, ConfigChange, ConfigOperation, Operation};
+pub use alter_configs::{AlterConfigs, ConfigChange};
 pub use create_partitions::{CreatePartitions, MorePartitions};
 pub use create_topics::{CreateTopics, NewTopic, PlannedTopic};
 pub use delete_topics::{DeleteTopics, TopicName};
 pub use features::{FeatureChange, UpdateFeatures};
 pub use start::{AllocateProducerIds, InitCluster, PRODUCER_ID_BLOCK_LEN, ProducerIdBlock, StartBroker};
 
-use super::{Command, ConfigResource, Image, Refusal, Settings};
+use std::borrow::Cow;
+
+use super::{Command, ConfigResource, Image, Reason, Refusal};
+use crate::config::{BrokerSettings, ConfigError};
 
 /// A change that a client or the broker itself asks for.
 pub trait Mutation: Send + 'static {
@@ -38,38 +41,32 @@ pub struct Planned<T> {
 
 /// What planners need besides the image.
 pub struct PlanInputs<'a> {
-    pub rules: &'a dyn ConfigRules,
+    /// What the broker was started with.
+    pub settings: &'a BrokerSettings,
     /// A new random id at each call.
     pub new_id: &'a mut dyn FnMut() -> uuid::Uuid,
 }
 
-/// What the planners ask about settings; implemented over `config` by whoever builds the controller.
-pub trait ConfigRules: Send {
-    /// What a topic gets that does not say.
-    fn topic_defaults(&self) -> TopicDefaults;
-
-    /// Whether topics may be deleted (`delete.topic.enable`).
-    fn topic_deletion_enabled(&self) -> bool;
-
-    /// Checks all settings of a new topic together.
-    fn check_topic(&self, topic: &str, overrides: &Settings) -> Result<(), Refusal>;
-
-    /// The settings that `resource` has after `change`, checked; `current` is what it has now.
-    fn alter(
-        &self,
-        resource: &ConfigResource,
-        current: &Settings,
-        change: &ConfigChange,
-    ) -> Result<Settings, Refusal>;
+impl PlanInputs<'_> {
+    /// The broker's settings with those that `image` holds for it and for all brokers.
+    fn effective<'s>(&'s self, image: &Image) -> Cow<'s, BrokerSettings> {
+        let cluster = image.config(&ConfigResource::BrokerDefault);
+        let own = image.config(&ConfigResource::Broker(self.settings.node.id));
+        if cluster.is_empty() && own.is_empty() {
+            Cow::Borrowed(self.settings)
+        } else {
+            Cow::Owned(self.settings.with_dynamic(cluster, own))
+        }
+    }
 }
 
-/// What a new topic gets where a client leaves the choice to the broker (KIP-464).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TopicDefaults {
-    /// `num.partitions`, at least 1.
-    pub partitions: i32,
-    /// `default.replication.factor`, at least 1.
-    pub replication_factor: i16,
+/// A refused setting, in `config`'s words.
+fn refused(error: ConfigError) -> Refusal {
+    let reason = match error {
+        ConfigError::Config(_) => Reason::InvalidConfig,
+        ConfigError::Request(_) => Reason::InvalidRequest,
+    };
+    Refusal::new(reason, error.to_string())
 }
 
 /// The names that occur more than once in `names`, each once, in the order of their first repetition.

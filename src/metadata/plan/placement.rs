@@ -8,7 +8,12 @@ use crate::model::BrokerId;
 /// Places `partitions` partitions from `first` on with `factor` replicas each, the leader first.
 ///
 /// Consecutive partitions start at consecutive brokers, and each replica goes to the broker after the one before.
-pub(super) fn place(image: &Image, first: i32, partitions: i32, factor: i16) -> Result<Vec<Vec<BrokerId>>, String> {
+pub(super) fn place(
+    image: &Image,
+    first: i32,
+    partitions: i32,
+    factor: i16,
+) -> Result<Vec<Vec<BrokerId>>, String> {
     let brokers: Vec<BrokerId> = image.brokers().map(|broker| broker.id).collect();
     if factor <= 0 {
         return Err(format!("Invalid replication factor {factor}: the replication factor must be positive."));
@@ -24,14 +29,22 @@ pub(super) fn place(image: &Image, first: i32, partitions: i32, factor: i16) -> 
         ));
     }
     let start = |partition: i32| partition.unsigned_abs() as usize % brokers.len();
-    let one = |partition: i32| (0..wanted).map(|at| brokers[(start(partition) + at) % brokers.len()]).collect();
+    let one =
+        |partition: i32| (0..wanted).map(|at| brokers[(start(partition) + at) % brokers.len()]).collect();
     Ok((first..first.saturating_add(partitions)).map(one).collect())
 }
 
 /// Checks the brokers that a client assigned to one partition; `factor` is what earlier partitions have.
-pub(super) fn check_assignment(image: &Image, brokers: &[BrokerId], factor: Option<usize>) -> Result<(), Refusal> {
+pub(super) fn check_assignment(
+    image: &Image,
+    brokers: &[BrokerId],
+    factor: Option<usize>,
+) -> Result<(), Refusal> {
     let refuse = |what: String| {
-        Err(Refusal::new(Reason::InvalidReplicaAssignment, format!("The manual partition assignment includes {what}")))
+        Err(Refusal::new(
+            Reason::InvalidReplicaAssignment,
+            format!("The manual partition assignment includes {what}"),
+        ))
     };
     if brokers.is_empty() {
         return refuse("an empty replica list.".to_owned());

@@ -45,7 +45,10 @@ impl Mutation for StartBroker {
     fn plan(self, _image: &Image, inputs: &mut PlanInputs<'_>) -> Result<Planned<()>, Refusal> {
         let incarnation = (inputs.new_id)();
         let Self { broker, endpoints, rack } = self;
-        Ok(Planned { commands: vec![Command::StartBroker { broker, incarnation, endpoints, rack }], outcome: () })
+        Ok(Planned {
+            commands: vec![Command::StartBroker { broker, incarnation, endpoints, rack }],
+            outcome: (),
+        })
     }
 }
 
@@ -74,6 +77,9 @@ impl Mutation for AllocateProducerIds {
             return Err(Refusal::new(Reason::PolicyViolation, "All producer ids are used up."));
         };
         let command = Command::SetProducerIds { broker: self.broker, next: ProducerId(next) };
-        Ok(Planned { commands: vec![command], outcome: ProducerIdBlock { first, len: PRODUCER_ID_BLOCK_LEN } })
+        Ok(Planned {
+            commands: vec![command],
+            outcome: ProducerIdBlock { first, len: PRODUCER_ID_BLOCK_LEN },
+        })
     }
 }

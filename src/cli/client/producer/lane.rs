@@ -70,7 +70,8 @@ impl Lane {
         let open = self
             .open
             .get_or_insert_with(|| Open { builder: BatchBuilder::new(codec), since: Instant::now() });
-        let full = open.builder.record_count() > 0 && open.builder.size_bytes() + size_of(record) > BATCH_BYTES;
+        let full =
+            open.builder.record_count() > 0 && open.builder.size_bytes() + size_of(record) > BATCH_BYTES;
         let sealed = if full { self.seal(identity)? } else { 0 };
         let open = self
             .open

@@ -224,7 +224,10 @@ impl Producer {
         let mut batches: Vec<lane::Sealed> = Vec::new();
         let mut bytes = 0;
         for (lane, partition) in self.lanes.iter_mut().zip(&self.topic.partitions) {
-            if bytes >= REQUEST_BYTES || !lane.can_depart(depth) || leader.is_some_and(|l| l != partition.leader) {
+            if bytes >= REQUEST_BYTES
+                || !lane.can_depart(depth)
+                || leader.is_some_and(|l| l != partition.leader)
+            {
                 continue;
             }
             if let Some(sealed) = lane.depart() {

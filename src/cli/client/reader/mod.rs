@@ -103,7 +103,8 @@ impl Reader {
                 return Ok(None);
             }
             self.depart();
-            let retry = self.positions.values().filter_map(|p| p.trouble.map(|trouble| trouble.retry_at)).min();
+            let retry =
+                self.positions.values().filter_map(|p| p.trouble.map(|trouble| trouble.retry_at)).min();
             let fetched = tokio::select! {
                 Some(answer) = self.loads.join_next(), if !self.loads.is_empty() => {
                     self.arrive(answer.expect("a fetch neither panics nor is aborted")).await?
@@ -172,7 +173,11 @@ impl Reader {
     }
 
     /// Goes on at the first offset that is left; an offset beyond the end stays an error, with the range.
-    async fn skip_gone(&mut self, partition: PartitionIndex, error: ClientError) -> Result<Fetched, ClientError> {
+    async fn skip_gone(
+        &mut self,
+        partition: PartitionIndex,
+        error: ClientError,
+    ) -> Result<Fetched, ClientError> {
         let only = |facts: &super::PartitionFacts| facts.index == partition;
         let earliest = offsets::of_partitions(&self.cluster, &self.topic, only, Place::Earliest).await?;
         let latest = offsets::of_partitions(&self.cluster, &self.topic, only, Place::Latest).await?;
@@ -181,7 +186,8 @@ impl Reader {
             return Err(error);
         };
         if position.next >= *start {
-            let message = format!("offset {} is not there; the partition holds {start} to {end}", position.next);
+            let message =
+                format!("offset {} is not there; the partition holds {start} to {end}", position.next);
             let subject = format!("partition {partition} of topic {}", self.topic.name);
             return Err(ClientError::refused(subject, ErrorCode::OffsetOutOfRange.code(), Some(message)));
         }

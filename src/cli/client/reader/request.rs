@@ -46,7 +46,8 @@ impl Load {
             }
         };
         let settle = |(index, _): &(PartitionIndex, Offset)| {
-            let answer = answers.iter_mut().find(|a| a.as_ref().is_some_and(|a| a.partition_index == index.get()));
+            let answer =
+                answers.iter_mut().find(|a| a.as_ref().is_some_and(|a| a.partition_index == index.get()));
             let subject = format!("partition {index} of topic {}", self.topic.name);
             let result = match answer.and_then(Option::take) {
                 // A broker whose answer is full leaves partitions out.

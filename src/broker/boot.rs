@@ -1,0 +1,217 @@
+//! From settings to a broker that serves, and back.
+//!
+//! Key invariants: the order is data directory, port, metadata, shards, banner; a failure at any step leaves nothing
+//! running. The thread that calls [`serve`] waits for the signal that ends it.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use futures_lite::future::block_on;
+use glommio::ExecutorJoinHandle;
+
+use super::executor::{self, Links, Listening, Plan};
+use super::{ServeError, cpus, memory, signals};
+use crate::cluster::{self, Boot, Booted, ControllerHandle, Superblock};
+use crate::config::{BrokerSettings, Endpoint};
+use crate::control::{AdminFacts, ControlParts, ControlThread, Phase, PhaseCell};
+use crate::metadata::{Endpoint as PublicEndpoint, Image};
+use crate::metrics::ShardMetrics;
+use crate::network::Loads;
+use crate::protocol::api_versions::METADATA_VERSION;
+use crate::shard::{ShardInbox, inbox, mesh};
+
+/// How long the shards may take to listen.
+const START_WAIT_MAX: Duration = Duration::from_secs(120);
+/// How long the shards may take to close their logs when the broker stops.
+const STOP_WAIT_MAX: Duration = Duration::from_millis(4_500);
+
+/// A broker that serves.
+pub struct Running {
+    inboxes: Vec<ShardInbox>,
+    threads: Vec<ExecutorJoinHandle<()>>,
+    control: ControlThread,
+    phase: PhaseCell,
+    /// Holds the lock of the data directory.
+    _superblock: Superblock,
+}
+
+/// What is told of a broker when it is ready.
+pub struct Started {
+    pub image: Arc<Image>,
+    pub address: SocketAddr,
+    pub admin: SocketAddr,
+    pub cpus: Vec<usize>,
+    pub took: Duration,
+}
+
+/// Runs a broker until a signal ends it.
+pub fn serve(settings: BrokerSettings) -> Result<(), ServeError> {
+    abort_on_panic();
+    let signals = signals::catch().map_err(|source| ServeError::Io { path: "signals".into(), source })?;
+    let settings = Arc::new(settings);
+    let (running, started) = start(&settings)?;
+    super::banner::print(&settings, &started);
+    let signal = signals.wait();
+    tracing::info!("{signal}: stopping");
+    running.stop()
+}
+
+/// Opens the data directory and the metadata, starts control thread and shards. Returns when every shard listens.
+pub fn start(settings: &Arc<BrokerSettings>) -> Result<(Running, Started), ServeError> {
+    let began = Instant::now();
+    let address = free_address(&settings.listeners.listen)?;
+    let (listener, admin) = crate::control::bind(&settings.listeners.admin)?;
+    let features = [(METADATA_VERSION.name.to_owned(), METADATA_VERSION.level)].into();
+    let endpoints = vec![public_endpoint(settings, address)];
+    let Booted { superblock, controller, handle } =
+        cluster::open(Boot { settings: settings.clone(), endpoints, features })?;
+    let cpus = cpus::allowed();
+    let shards = settings.shards.unwrap_or(u16::try_from(cpus.len()).unwrap_or(u16::MAX));
+    let cpus = cpus::assign(&cpus, shards);
+    let metrics: Vec<Arc<ShardMetrics>> = cpus.iter().map(|_| Arc::default()).collect();
+    let phase = PhaseCell::default();
+    let facts = AdminFacts {
+        version: env!("CARGO_PKG_VERSION"),
+        node: settings.node.id,
+        phase: phase.clone(),
+        shards: metrics.clone(),
+    };
+    let Shards { inboxes, threads, ready } = start_shards(settings, &handle, address, &cpus, &metrics)?;
+    let parts = ControlParts { listener, controller, handle: handle.clone(), shards: inboxes.clone(), facts };
+    let control = ControlThread::start(parts)?;
+    let image = handle.image();
+    let published: Vec<_> = inboxes.iter().map(|inbox| block_on(inbox.publish(image.clone()))).collect();
+    let cpus = wait_until_listening(&ready, cpus.len())?;
+    for shard in published {
+        block_on(shard).map_err(|_| ServeError::ShardLost)?;
+    }
+    phase.set(Phase::Ready);
+    let running = Running { inboxes, threads, control, phase, _superblock: superblock };
+    Ok((running, Started { image, address, admin, cpus, took: began.elapsed() }))
+}
+
+impl Running {
+    /// Stops every shard, then the control thread. An error means that some log was not closed in time.
+    fn stop(self) -> Result<(), ServeError> {
+        self.phase.set(Phase::Stopping);
+        let stopping: Vec<_> = self.inboxes.iter().map(|inbox| block_on(inbox.stop())).collect();
+        let (done, waited) = channel();
+        // Waits beside this thread, so that a shard that hangs cannot keep the broker from ending.
+        std::thread::spawn(move || {
+            let clean = stopping.into_iter().map(block_on).filter(Result::is_err).count() == 0;
+            let _ = done.send(clean);
+        });
+        let clean = waited.recv_timeout(STOP_WAIT_MAX).unwrap_or(false);
+        if !clean {
+            return Err(ServeError::Unclean);
+        }
+        for thread in self.threads {
+            // The shard has reported; what its thread returns adds nothing.
+            drop(thread.join());
+        }
+        self.control.stop();
+        Ok(())
+    }
+}
+
+/// What clients are told to connect to: as configured, else the address that the broker listens on.
+fn public_endpoint(settings: &BrokerSettings, address: SocketAddr) -> PublicEndpoint {
+    let listen = &settings.listeners.listen;
+    let (host, port) = match &settings.listeners.advertise {
+        Some(advertised) if advertised.port == 0 => (advertised.host.clone(), address.port()),
+        Some(advertised) => (advertised.host.clone(), advertised.port),
+        None if listen.is_any_address() => (address.ip().to_string(), address.port()),
+        None => (listen.host.clone(), address.port()),
+    };
+    PublicEndpoint { listener: "PLAINTEXT".into(), host, port }
+}
+
+/// The address to listen on, which nobody else listens on. Shards share the port (`SO_REUSEPORT`), so a second broker
+/// would share it too without a word; binding once without that option finds the port taken.
+fn free_address(listen: &Endpoint) -> Result<SocketAddr, ServeError> {
+    let text = listen.to_string();
+    let host = if listen.host.is_empty() { "0.0.0.0" } else { &listen.host };
+    let failed = |source| ServeError::Listen { address: text.clone(), source };
+    let resolved = (host, listen.port).to_socket_addrs().map_err(failed)?.next();
+    let address = resolved.ok_or_else(|| failed(std::io::ErrorKind::AddrNotAvailable.into()))?;
+    match std::net::TcpListener::bind(address) {
+        Ok(probe) => probe.local_addr().map_err(failed),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+            Err(ServeError::PortTaken { address: text })
+        }
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// The shards while they start.
+struct Shards {
+    inboxes: Vec<ShardInbox>,
+    threads: Vec<ExecutorJoinHandle<()>>,
+    ready: Ready,
+}
+
+type Ready = Receiver<Result<Listening, String>>;
+
+fn start_shards(
+    settings: &Arc<BrokerSettings>,
+    controller: &ControllerHandle,
+    address: SocketAddr,
+    cpus: &[usize],
+    metrics: &[Arc<ShardMetrics>],
+) -> Result<Shards, ServeError> {
+    let shards = cpus.len() as u16;
+    let memory = memory::per_shard(memory::usable_bytes(), shards, settings);
+    let loads = Loads::new(shards);
+    let (ready_sender, ready) = channel();
+    let mut meshes = if shards > 1 { mesh(shards) } else { vec![] };
+    let (mut inboxes, mut threads) = (vec![], vec![]);
+    for cpu in cpus {
+        let (inbox, notices) = inbox();
+        let plan = Plan {
+            shards,
+            cpu: *cpu,
+            address,
+            data_dir: settings.data_dir.clone(),
+            settings: settings.clone(),
+            memory,
+            metrics: metrics.to_vec(),
+            loads: loads.clone(),
+        };
+        let links = Links {
+            mesh: meshes.pop(),
+            notices,
+            controller: controller.clone(),
+            ready: ready_sender.clone(),
+        };
+        let thread = executor::start(plan, links).map_err(ServeError::Shard)?;
+        inboxes.push(inbox);
+        threads.push(thread);
+    }
+    Ok(Shards { inboxes, threads, ready })
+}
+
+/// Waits for every shard; returns the CPU of each, by its number.
+fn wait_until_listening(ready: &Ready, shards: usize) -> Result<Vec<usize>, ServeError> {
+    let deadline = Instant::now() + START_WAIT_MAX;
+    let mut cpus = vec![0; shards];
+    for _ in 0..shards {
+        match ready.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(Ok(listening)) => cpus[listening.shard.index()] = listening.cpu,
+            Ok(Err(reason)) => return Err(ServeError::Shard(reason)),
+            Err(_) => return Err(ServeError::ShardLost),
+        }
+    }
+    Ok(cpus)
+}
+
+/// A shard that panicked holds partitions that nobody else can serve, so the whole broker ends at once: what it
+/// acknowledged is on the device, and a supervisor starts it anew.
+fn abort_on_panic() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        std::process::abort();
+    }));
+}

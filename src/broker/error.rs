@@ -1,0 +1,30 @@
+//! Why a broker does not start. Each text says what to do about it.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::cluster::BootError;
+use crate::control::AdminError;
+
+/// A start that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error("this host cannot run the broker:\n{0}")]
+    Host(String),
+    #[error(transparent)]
+    DataDirectory(#[from] BootError),
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+    #[error("{address} is taken by another process; stop that one or choose another address with --listen")]
+    PortTaken { address: String },
+    #[error("cannot listen on {address}: {source}")]
+    Listen { address: String, source: io::Error },
+    #[error("cannot use {path}: {source}")]
+    Io { path: PathBuf, source: io::Error },
+    #[error("a shard does not start: {0}")]
+    Shard(String),
+    #[error("a shard stopped unexpectedly; see the log")]
+    ShardLost,
+    #[error("some logs were not closed in time; the next start recovers them")]
+    Unclean,
+}

@@ -1,0 +1,144 @@
+//! One shard's life: its executor, from the first file it opens to its last log closed.
+//!
+//! Key invariants: glommio's direct-I/O probe is the first thing that happens on an executor (see `io::Disk::open`); the
+//! listener opens when the shard acts by its first image; when a shard has stopped, everything that it acknowledged
+//! is on the device and its logs need no scan at the next start.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use futures_channel::oneshot;
+use glommio::net::TcpListener;
+use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement, Task};
+
+use crate::cluster::ControllerHandle;
+use crate::config::BrokerSettings;
+use crate::handlers::Server;
+use crate::io::{Disk, DiskLimits};
+use crate::metrics::ShardMetrics;
+use crate::model::ShardId;
+use crate::network::{Loads, Network};
+use crate::shard::{Mesh, Notice, Notices, Router, Shard, ShardParts};
+use crate::storage::{Store, StoreLimits};
+
+/// How long connections may finish their answers when the broker stops.
+const DRAIN_WAIT: Duration = Duration::from_millis(200);
+
+/// What a shard is started with; it travels to the shard's thread.
+pub struct Plan {
+    pub shards: u16,
+    pub cpu: usize,
+    pub address: SocketAddr,
+    pub data_dir: PathBuf,
+    pub settings: Arc<BrokerSettings>,
+    pub memory: Memory,
+    /// Of every shard, by its number.
+    pub metrics: Vec<Arc<ShardMetrics>>,
+    pub loads: Arc<Loads>,
+}
+
+/// The memory of one shard, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory {
+    pub cache_bytes: u64,
+    pub request_bytes: u64,
+}
+
+/// The ends of the channels that a shard holds.
+pub struct Links {
+    pub mesh: Option<Mesh<Shard>>,
+    pub notices: Notices,
+    pub controller: ControllerHandle,
+    /// Told once: the shard listens, or why it does not.
+    pub ready: Sender<Result<Listening, String>>,
+}
+
+/// A shard that listens.
+#[derive(Clone, Copy, Debug)]
+pub struct Listening {
+    pub shard: ShardId,
+    pub cpu: usize,
+}
+
+/// Starts the thread of one shard.
+pub fn start(plan: Plan, links: Links) -> Result<ExecutorJoinHandle<()>, String> {
+    LocalExecutorBuilder::new(Placement::Fixed(plan.cpu))
+        .name("shard")
+        .spawn(move || async move {
+            let ready = links.ready.clone();
+            if let Err(reason) = run(plan, links).await {
+                // The boot waits for this; after a start that succeeded nobody does.
+                drop(ready.send(Err(reason)));
+            }
+        })
+        .map_err(|error| error.to_string())
+}
+
+async fn run(plan: Plan, links: Links) -> Result<(), String> {
+    let Links { mesh, mut notices, controller, ready } = links;
+    let disk = Disk::open(&plan.data_dir, DiskLimits::default()).await;
+    // Joining waits for every shard, so a shard that cannot go on joins first and reports after.
+    let ends = match mesh {
+        Some(mesh) => Some(mesh.join().await.map_err(|error| error.to_string())?),
+        None => None,
+    };
+    // The mesh numbers its peers; nothing else may number the shards.
+    let id = ShardId(ends.as_ref().map_or(0, |(senders, _)| senders.peer_id() as u16));
+    let disk = disk.map_err(|error| format!("{}: {error}", plan.data_dir.display()))?;
+    let limits = StoreLimits { cache_bytes_max: plan.memory.cache_bytes, ..StoreLimits::default() };
+    let shard = Shard::new(ShardParts {
+        id,
+        shards: plan.shards,
+        settings: plan.settings.clone(),
+        request_bytes_max: plan.memory.request_bytes,
+        metrics: plan.metrics.get(id.index()).cloned().unwrap_or_default(),
+        store: Store::new(disk, limits),
+    });
+    if let Some(ends) = ends {
+        Router::run(&shard, Shard::router, ends);
+    }
+    let server = Server::new(shard.clone(), controller);
+    let network = Network::new(server.clone(), plan.loads.clone());
+    let mut tasks = vec![
+        glommio::spawn_local(network.clone().adopt()),
+        glommio::spawn_local(network.clone().close_idle()),
+        glommio::spawn_local(shard.clone().maintain()),
+    ];
+    let mut listener = None;
+    while let Some(notice) = notices.next().await {
+        match notice {
+            Notice::Image { image, done } => {
+                shard.follow(image).await;
+                if listener.is_none() {
+                    let socket = TcpListener::bind(plan.address).map_err(|error| error.to_string())?;
+                    listener = Some(glommio::spawn_local(network.clone().listen(socket)));
+                    drop(ready.send(Ok(Listening { shard: id, cpu: plan.cpu })));
+                }
+                // The controller may have stopped waiting.
+                let _ = done.send(());
+            }
+            Notice::Stop { done } => {
+                tasks.extend(listener.take());
+                stop(&server, &network, tasks, done).await;
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Stops taking work, lets what is in hand finish, and closes every log.
+async fn stop(server: &Rc<Server>, network: &Rc<Network>, tasks: Vec<Task<()>>, done: oneshot::Sender<()>) {
+    server.stop();
+    for task in tasks {
+        task.cancel().await;
+    }
+    glommio::timer::sleep(DRAIN_WAIT).await;
+    network.shut_down();
+    server.shard().table().close().await;
+    let _ = done.send(());
+}

@@ -1,0 +1,191 @@
+//! The reading half of a fetch: which partitions, how many bytes, on which shards.
+//!
+//! Key invariant: targets keep the order of the fetch, whatever order their shards answer in.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use kafka_protocol::messages::FetchRequest;
+use kafka_protocol::protocol::StrBytes;
+
+use super::session::{Answered, Fetching, PartitionFetch, TopicRef};
+use crate::handlers::{Server, errors, topics};
+use crate::model::{Offset, ShardId, TopicId, TopicPartition};
+use crate::partition::{PartitionError, Read, ReadRequest};
+use crate::protocol::ErrorCode;
+use crate::protocol::fetch_response::PartitionAnswer;
+use crate::shard::{ReadAnswers, ReadEntry, Shard, ShardGone, Wait};
+
+/// What a fetch may return and how long it may wait.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub bytes_max: usize,
+    pub min_bytes: usize,
+    pub max_wait: Duration,
+    /// Transactional readers see aborted transactions listed (none here yet); others see no list.
+    pub read_committed: bool,
+}
+
+impl Limits {
+    /// The limits of a request, within the broker's own (`fetch.max.bytes`).
+    pub fn of(request: &FetchRequest, response_bytes_max: u32) -> Self {
+        let positive = |value: i32| usize::try_from(value).unwrap_or(0);
+        let bytes_max = positive(request.max_bytes).min(response_bytes_max as usize);
+        Self {
+            bytes_max,
+            // Kafka caps what a fetch waits for at what it may return.
+            min_bytes: positive(request.min_bytes).min(bytes_max),
+            max_wait: Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)),
+            read_committed: request.isolation_level == 1,
+        }
+    }
+}
+
+/// One partition of a fetch, and what is known of it so far.
+pub struct Target {
+    pub name: StrBytes,
+    pub topic_id: TopicId,
+    id: Option<TopicPartition>,
+    fetch: PartitionFetch,
+    pub answer: PartitionAnswer,
+}
+
+impl Target {
+    /// What the session remembers of the answer.
+    pub fn answered(&self) -> Answered {
+        Answered {
+            high_watermark: self.answer.high_watermark,
+            log_start: self.answer.log_start_offset,
+            has_records: !self.answer.records.is_empty() || self.answer.diverging_epoch.is_some(),
+            is_error: self.answer.error != ErrorCode::None,
+        }
+    }
+}
+
+/// Finds the partitions of a fetch; those that do not exist are answered with an error.
+pub fn resolve(server: &Server, fetching: &Fetching) -> Vec<Target> {
+    let resolve = |(key, fetch): &(super::FetchKey, PartitionFetch)| {
+        let found = match &key.topic {
+            TopicRef::Id(id) => topics::by_id(server, *id),
+            TopicRef::Name(name) => topics::by_name(server, name),
+        };
+        let id = found.and_then(|topic| topics::partition(&topic, key.partition.0));
+        let error = id.as_ref().err().copied().unwrap_or(ErrorCode::None);
+        let (name, topic_id) = match &key.topic {
+            TopicRef::Id(id) => (StrBytes::default(), *id),
+            TopicRef::Name(name) => (name.clone(), TopicId::ZERO),
+        };
+        let answer = PartitionAnswer::failed(key.partition, error);
+        Target { name, topic_id, id: id.ok(), fetch: *fetch, answer }
+    };
+    fetching.partitions.iter().map(resolve).collect()
+}
+
+/// Bytes that were read.
+pub fn bytes(targets: &[Target]) -> usize {
+    targets.iter().map(|target| target.answer.records_bytes()).sum()
+}
+
+/// Whether something must be told at once: an error, or that the reader's log departs from ours.
+pub fn must_answer(targets: &[Target]) -> bool {
+    let urgent =
+        |target: &Target| target.answer.error != ErrorCode::None || target.answer.diverging_epoch.is_some();
+    targets.iter().any(urgent)
+}
+
+/// The targets that each shard owns, by their place.
+fn by_owner(shard: &Shard, targets: &[Target]) -> Vec<(ShardId, Vec<usize>)> {
+    let mut owners: Vec<(ShardId, Vec<usize>)> = vec![];
+    for (place, target) in targets.iter().enumerate() {
+        let Some(id) = target.id else { continue };
+        let owner = shard.owner_of(id);
+        match owners.iter_mut().find(|(known, _)| *known == owner) {
+            Some((_, places)) => places.push(place),
+            None => owners.push((owner, vec![place])),
+        }
+    }
+    owners
+}
+
+/// Reads every partition, all shards at the same time, each with its share of the bytes.
+pub async fn all(server: &Rc<Server>, targets: &mut [Target], limits: Limits) {
+    type Pending = Pin<Box<dyn Future<Output = Result<ReadAnswers, ShardGone>>>>;
+    let shard = server.shard();
+    let owners = by_owner(shard, targets);
+    let share = limits.bytes_max.div_ceil(owners.len().max(1));
+    let mut pending: Vec<(Vec<usize>, Pending)> = Vec::with_capacity(owners.len());
+    for (owner, places) in owners {
+        let entries: Vec<ReadEntry> = places.iter().filter_map(|place| entry(&targets[*place])).collect();
+        let answers: Pending = if owner == shard.id() {
+            let local = shard.clone();
+            Box::pin(async move { Ok(local.read(entries, share).await) })
+        } else {
+            shard.metrics().traffic.routed.increment();
+            match shard.router().credit(owner).await {
+                Ok(credit) => {
+                    Box::pin(shard.router().start(credit, move |owner: Rc<Shard>| owner.read(entries, share)))
+                }
+                Err(gone) => Box::pin(async move { Err(gone) }),
+            }
+        };
+        pending.push((places, answers));
+    }
+    for (places, answers) in pending {
+        match answers.await {
+            Ok(answers) => {
+                for (place, answer) in places.into_iter().zip(answers) {
+                    settle(&mut targets[place], answer, limits.read_committed);
+                }
+            }
+            Err(gone) => {
+                for place in places {
+                    targets[place].answer.error = errors::of_shard_gone(gone);
+                }
+            }
+        }
+    }
+}
+
+fn entry(target: &Target) -> Option<ReadEntry> {
+    let request = ReadRequest {
+        offset: target.fetch.offset,
+        bytes_max: usize::try_from(target.fetch.max_bytes).unwrap_or(0),
+        at_least_one: true,
+        current_epoch: target.fetch.current_epoch,
+        last_fetched_epoch: target.fetch.last_fetched_epoch,
+    };
+    Some(ReadEntry { partition: target.id?, request })
+}
+
+fn settle(target: &mut Target, result: Result<Read, PartitionError>, read_committed: bool) {
+    let answer = &mut target.answer;
+    match result {
+        Ok(read) => {
+            answer.error = ErrorCode::None;
+            answer.high_watermark = read.bounds.high_watermark;
+            // Without transactions nothing is unstable.
+            answer.last_stable_offset = read.bounds.high_watermark;
+            answer.log_start_offset = read.bounds.log_start;
+            answer.diverging_epoch = read.diverging;
+            answer.aborted_transactions = read_committed.then(Vec::new);
+            answer.records = read.slices.bytes;
+        }
+        Err(error) => *answer = PartitionAnswer::failed(answer.partition, errors::of_partition(&error)),
+    }
+}
+
+/// Waits for news of any partition beyond what was fetched.
+pub fn watch(server: &Rc<Server>, targets: &[Target]) -> Wait {
+    let shard = server.shard();
+    let watched = by_owner(shard, targets).into_iter().map(|(owner, places)| {
+        let offset = |place: &usize| {
+            let target = &targets[*place];
+            let seen = target.answer.high_watermark.max(Offset::ZERO);
+            target.id.map(|id| (id, target.fetch.offset.max(seen)))
+        };
+        (owner, places.iter().filter_map(offset).collect())
+    });
+    Wait::begin(shard, watched.collect())
+}

@@ -1,0 +1,158 @@
+//! What every handler has at hand: its shard, the controller, and the state that requests of one shard share.
+//!
+//! Key invariant: a [`Server`] lives on one shard; two requests of that shard never run at the same moment, so no
+//! borrow of its cells is held across an await.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use super::fetch::SessionCache;
+use super::init_producer_id::ProducerIds;
+use crate::cluster::ControllerHandle;
+use crate::model::BrokerId;
+use crate::shard::Shard;
+
+/// One shard's side of the protocol.
+pub struct Server {
+    shard: Rc<Shard>,
+    controller: ControllerHandle,
+    pub(super) sessions: RefCell<SessionCache>,
+    pub(super) producer_ids: ProducerIds,
+    stopping: Cell<bool>,
+}
+
+impl Server {
+    /// The server of `shard`.
+    pub fn new(shard: Rc<Shard>, controller: ControllerHandle) -> Rc<Self> {
+        let slots = shard.settings().fetch.session_slots_max as usize;
+        let per_shard = slots.div_ceil(usize::from(shard.shards().max(1)));
+        // Ids of different runs differ, so that a client's old session is not taken for a new one.
+        let seed = (shard.now().0 / 1_000) as u32;
+        let sessions = SessionCache::new(per_shard, shard.id(), shard.shards(), seed);
+        Rc::new(Self {
+            shard,
+            controller,
+            sessions: RefCell::new(sessions),
+            producer_ids: ProducerIds::default(),
+            stopping: Cell::new(false),
+        })
+    }
+
+    /// The shard.
+    pub fn shard(&self) -> &Rc<Shard> {
+        &self.shard
+    }
+
+    /// The controller, for changes of the metadata.
+    pub fn controller(&self) -> &ControllerHandle {
+        &self.controller
+    }
+
+    /// This broker's node id.
+    pub fn broker_id(&self) -> BrokerId {
+        self.shard.settings().node.id
+    }
+
+    /// From now on requests that write are refused.
+    pub fn stop(&self) {
+        self.stopping.set(true);
+    }
+
+    /// Whether the broker is shutting down.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.get()
+    }
+}
+
+/// Who is at the other end of a connection.
+#[derive(Debug)]
+pub struct Client {
+    peer: SocketAddr,
+}
+
+impl Client {
+    /// A client that connected from `peer`.
+    pub fn new(peer: SocketAddr) -> Self {
+        Self { peer }
+    }
+
+    /// Its address.
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+}
+
+/// An encoded answer with its size; record batches in it are the log's own memory.
+#[derive(Debug, Default)]
+pub struct Response {
+    pub slices: SmallVec<[Bytes; 1]>,
+}
+
+impl From<Bytes> for Response {
+    fn from(bytes: Bytes) -> Self {
+        Self { slices: SmallVec::from_elem(bytes, 1) }
+    }
+}
+
+impl From<Vec<Bytes>> for Response {
+    fn from(slices: Vec<Bytes>) -> Self {
+        Self { slices: slices.into() }
+    }
+}
+
+/// How a request ends.
+#[derive(Debug)]
+pub enum Outcome {
+    Respond(Response),
+    /// A produce request with `acks=0` has no answer.
+    Silent,
+    /// Close the connection, for this reason.
+    Close(String),
+}
+
+/// The future of an outcome; it belongs to one shard.
+type Pending = std::pin::Pin<Box<dyn Future<Output = Outcome>>>;
+
+/// A request that has begun.
+pub enum Begun {
+    Ready(Option<Outcome>),
+    Pending(Pending),
+}
+
+impl Begun {
+    /// An answer that is there.
+    pub fn ready(response: impl Into<Response>) -> Self {
+        Self::Ready(Some(Outcome::Respond(response.into())))
+    }
+
+    /// The connection must be closed.
+    pub fn close(reason: impl Into<String>) -> Self {
+        Self::Ready(Some(Outcome::Close(reason.into())))
+    }
+
+    /// An answer that comes later.
+    pub fn pending(future: impl Future<Output = Outcome> + 'static) -> Self {
+        Self::Pending(Box::pin(future))
+    }
+
+    /// Waits for the outcome; to be called once.
+    pub async fn outcome(&mut self) -> Outcome {
+        match self {
+            Self::Ready(outcome) => outcome.take().unwrap_or(Outcome::Silent),
+            Self::Pending(future) => future.await,
+        }
+    }
+
+    /// The outcome, if it is there already.
+    pub async fn outcome_now(&mut self) -> Option<Outcome> {
+        match self {
+            Self::Ready(outcome) => outcome.take(),
+            Self::Pending(future) => futures_lite::future::poll_once(future).await,
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! One file under direct I/O.
+//!
+//! Key invariant: a write through [`Access::Durable`] that returned `Ok` is whole and on the device (`O_DSYNC`); a short
+//! write is an error. Positions and lengths of writes and reads are whole blocks; callers see to that.
+
+use std::io;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use glommio::io::{DmaBuffer, DmaFile};
+
+use super::disk::Disk;
+use super::foreign::Foreign;
+use super::memory::BLOCK_BYTES;
+
+/// What a file is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Reading a file that exists.
+    Read,
+    /// Reading and writing, created if absent; each write is durable when it completes.
+    Durable,
+}
+
+/// Block-aligned memory for one write; what it holds at first is unspecified.
+pub struct WriteBuffer(pub(super) DmaBuffer);
+
+impl WriteBuffer {
+    /// The bytes to fill.
+    pub fn as_mut_slice(&mut self) -> &mut [u8] {
+        self.0.as_bytes_mut()
+    }
+
+    /// Bytes that will be written.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// An open file of one shard.
+pub struct File {
+    disk: Rc<Disk>,
+    inner: DmaFile,
+}
+
+impl File {
+    pub(super) fn new(disk: Rc<Disk>, inner: DmaFile) -> Self {
+        Self { disk, inner }
+    }
+
+    /// Writes the whole buffer at `position`.
+    pub async fn write_at(&self, buffer: WriteBuffer, position: u64) -> io::Result<()> {
+        debug_assert!(
+            position.is_multiple_of(BLOCK_BYTES) && (buffer.len() as u64).is_multiple_of(BLOCK_BYTES)
+        );
+        let expected = buffer.len();
+        let _admitted = self.disk.admit_write().await?;
+        let written = self.inner.write_at(buffer.0, position).await.map_err(io::Error::from)?;
+        if written == expected {
+            Ok(())
+        } else {
+            Err(io::Error::new(io::ErrorKind::WriteZero, format!("wrote {written} of {expected} bytes")))
+        }
+    }
+
+    /// Reads `length` bytes at `position`; fewer at the end of the file.
+    pub async fn read_at(&self, position: u64, length: usize) -> io::Result<Bytes> {
+        debug_assert!(position.is_multiple_of(BLOCK_BYTES) && (length as u64).is_multiple_of(BLOCK_BYTES));
+        self.disk.home().drain();
+        let read = self.inner.read_at_aligned(position, length).await.map_err(io::Error::from)?;
+        Ok(Bytes::from_owner(Foreign::new(self.disk.home(), read)))
+    }
+
+    /// Reserves space so that the file is `size` bytes long, zeros at its end. Not supported everywhere.
+    pub async fn preallocate(&self, size: u64) -> io::Result<()> {
+        self.inner.pre_allocate(size, false).await.map_err(io::Error::from)
+    }
+
+    /// Cuts or extends the file to `size` bytes, durably.
+    pub async fn truncate(&self, size: u64) -> io::Result<()> {
+        self.inner.truncate(size).await.map_err(io::Error::from)?;
+        self.inner.fdatasync().await.map_err(io::Error::from)
+    }
+
+    /// The file's length in bytes.
+    pub async fn size(&self) -> io::Result<u64> {
+        self.inner.file_size().await.map_err(io::Error::from)
+    }
+
+    /// Closes the file, if this is the last reference to it.
+    pub async fn close(self: Rc<Self>) -> io::Result<()> {
+        match Rc::try_unwrap(self) {
+            Ok(file) => file.inner.close().await.map_err(io::Error::from),
+            Err(_) => Ok(()),
+        }
+    }
+}

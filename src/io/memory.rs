@@ -1,0 +1,158 @@
+//! Memory aligned for direct I/O, appended to by one thread while its finished part is read by any.
+//!
+//! Key invariant: bytes below `len` are never written again, and every slice handed out ends at or below it. So a
+//! slice is as immutable as any `Bytes`, although the memory behind it is still growing.
+
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::ops::Range;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+/// What direct writes are aligned to. The device here says 512, its physical block is 4096, and so is a page.
+pub const BLOCK_BYTES: u64 = 4096;
+
+/// `position` rounded down to a block.
+pub const fn align_down(position: u64) -> u64 {
+    position & !(BLOCK_BYTES - 1)
+}
+
+/// `position` rounded up to a block.
+pub const fn align_up(position: u64) -> u64 {
+    align_down(position + (BLOCK_BYTES - 1))
+}
+
+/// One allocation of whole blocks from the global allocator, so that any thread may free it.
+struct Memory {
+    pointer: NonNull<u8>,
+    layout: Layout,
+}
+
+// SAFETY: the allocation has no owner thread, and access to its bytes is ruled by `AppendBuffer`: one writer above the
+// published length, readers below it.
+unsafe impl Send for Memory {}
+// SAFETY: as above.
+unsafe impl Sync for Memory {}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // SAFETY: allocated in `AppendBuffer::new` with this layout, and freed only here.
+        unsafe { dealloc(self.pointer.as_ptr(), self.layout) }
+    }
+}
+
+/// A part of the memory that is already published.
+struct Published {
+    memory: Arc<Memory>,
+    range: Range<usize>,
+}
+
+impl AsRef<[u8]> for Published {
+    fn as_ref(&self) -> &[u8] {
+        // SAFETY: the range lies below the published length (checked when it was made), where nothing is written again.
+        unsafe {
+            std::slice::from_raw_parts(self.memory.pointer.as_ptr().add(self.range.start), self.range.len())
+        }
+    }
+}
+
+/// Memory that grows at its end and is read as `Bytes` below it.
+pub struct AppendBuffer {
+    memory: Arc<Memory>,
+    len: usize,
+}
+
+impl AppendBuffer {
+    /// Zeroed memory of at least `capacity` bytes, in whole blocks.
+    pub fn new(capacity: usize) -> Self {
+        let bytes = capacity.max(1).next_multiple_of(BLOCK_BYTES as usize);
+        let layout = Layout::from_size_align(bytes, BLOCK_BYTES as usize)
+            .expect("a capacity fits into the address space");
+        // SAFETY: the layout's size is not zero.
+        let pointer = unsafe { alloc_zeroed(layout) };
+        let Some(pointer) = NonNull::new(pointer) else { handle_alloc_error(layout) };
+        Self { memory: Arc::new(Memory { pointer, layout }), len: 0 }
+    }
+
+    /// Bytes that the memory can hold.
+    pub fn capacity(&self) -> usize {
+        self.memory.layout.size()
+    }
+
+    /// Bytes written so far.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether nothing was written yet.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Bytes that still fit.
+    pub fn room(&self) -> usize {
+        self.capacity() - self.len
+    }
+
+    /// Copies `bytes` to the end, lets `patch` change the copy, and only then publishes it. `bytes` must fit.
+    pub fn append(&mut self, bytes: &[u8], patch: impl FnOnce(&mut [u8])) {
+        assert!(bytes.len() <= self.room(), "the caller asked for room first");
+        // SAFETY: the target lies within the allocation and above the published length, so no slice covers it; `&mut
+        // self` makes this the only writer.
+        let copy = unsafe {
+            let target = self.memory.pointer.as_ptr().add(self.len);
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len());
+            std::slice::from_raw_parts_mut(target, bytes.len())
+        };
+        patch(copy);
+        self.len += bytes.len();
+    }
+
+    /// The bytes of `range`, shared. Panics if the range ends above [`Self::len`].
+    pub fn slice(&self, range: Range<usize>) -> Bytes {
+        assert!(range.start <= range.end && range.end <= self.len, "only published bytes are handed out");
+        Bytes::from_owner(Published { memory: self.memory.clone(), range })
+    }
+
+    /// The published bytes, borrowed.
+    pub fn as_slice(&self) -> &[u8] {
+        // SAFETY: bytes below `len` are initialised and written by nobody again.
+        unsafe { std::slice::from_raw_parts(self.memory.pointer.as_ptr(), self.len) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slice_outlives_the_buffer_and_later_appends() {
+        let mut buffer = AppendBuffer::new(10);
+        assert_eq!(buffer.capacity(), 4096);
+        buffer.append(b"hello", |copy| copy[0] = b'H');
+        let slice = buffer.slice(0..5);
+        buffer.append(b" world", |_| {});
+        assert_eq!(buffer.as_slice(), b"Hello world");
+        drop(buffer);
+        let read = std::thread::spawn(move || slice.to_vec()).join().expect("the reader runs");
+        assert_eq!(read, b"Hello");
+    }
+
+    #[test]
+    fn memory_is_aligned_to_blocks() {
+        let mut buffer = AppendBuffer::new(5000);
+        assert_eq!(buffer.capacity(), 8192);
+        buffer.append(&[1; 5000], |_| {});
+        assert_eq!(buffer.as_slice().as_ptr() as u64 % BLOCK_BYTES, 0);
+        assert_eq!(align_down(4097), 4096);
+        assert_eq!(align_up(4097), 8192);
+        assert_eq!(align_up(4096), 4096);
+    }
+
+    #[test]
+    #[should_panic(expected = "published")]
+    fn unpublished_bytes_are_not_handed_out() {
+        AppendBuffer::new(10).slice(0..1);
+    }
+}

@@ -1,0 +1,243 @@
+//! One client connection: reads requests, begins them in order, sends the answers in order.
+//!
+//! Key invariants: requests are pipelined, the next is read and begun while earlier ones wait for their flush; the two
+//! halves run in one task, so when the client goes away everything that its requests waited for is dropped at once.
+//! What is in hand is bounded by the response queue and the shard's memory budget.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use bytes::Bytes;
+use futures_lite::{AsyncRead, AsyncWrite};
+use glommio::net::TcpStream;
+
+use super::frames::{FrameAssembler, FrameError};
+use super::response_queue::{Owed, ResponseQueue};
+use super::send;
+use crate::handlers::{self, Begun, Client, Server};
+use crate::model::TimestampMs;
+use crate::protocol::{HeaderError, parse_header};
+use crate::shard::{Exhausted, Grant};
+
+/// Answers that are ready together are sent together up to about this size.
+const COALESCED_BYTES_MAX: usize = 256 * 1024;
+/// A half-received request above this size counts against the shard's memory budget.
+const UNCOUNTED_BYTES_MAX: usize = 64 * 1024;
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+pub enum End {
+    #[error("the client closed the connection")]
+    Closed,
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error(transparent)]
+    Header(#[from] HeaderError),
+    #[error(transparent)]
+    Memory(#[from] Exhausted),
+    #[error("{0}")]
+    Request(String),
+}
+
+impl End {
+    /// Whether an operator should hear of it.
+    pub fn is_remarkable(&self) -> bool {
+        !matches!(self, Self::Closed | Self::Io(_))
+    }
+}
+
+/// A connection that this shard serves.
+pub struct Connection {
+    server: Rc<Server>,
+    client: Rc<Client>,
+    stream: RefCell<TcpStream>,
+    queue: ResponseQueue,
+    /// When bytes last moved in either direction.
+    active: Cell<TimestampMs>,
+}
+
+impl Connection {
+    /// Takes over an accepted socket.
+    pub fn new(server: Rc<Server>, stream: TcpStream, peer: SocketAddr) -> Rc<Self> {
+        let active = Cell::new(server.shard().now());
+        Rc::new(Self {
+            server,
+            client: Rc::new(Client::new(peer)),
+            stream: RefCell::new(stream),
+            queue: ResponseQueue::default(),
+            active,
+        })
+    }
+
+    /// Who is at the other end.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// When bytes last moved.
+    pub fn last_active(&self) -> TimestampMs {
+        self.active.get()
+    }
+
+    /// Makes [`Self::serve`] end soon, as if the client had closed.
+    pub fn shut_down(&self) {
+        let stream = self.stream.borrow();
+        // A socket that is closed already needs no shutting down.
+        let _ = rustix::net::shutdown(borrowed(&stream), rustix::net::Shutdown::Both);
+    }
+
+    /// Serves the connection until it ends.
+    pub async fn serve(&self, scratch: &RefCell<Vec<u8>>) -> End {
+        let receive = async { self.receive(scratch).await.unwrap_or_else(|end| end) };
+        let send = async { self.send().await.unwrap_or_else(|end| end) };
+        futures_lite::future::or(receive, send).await
+    }
+
+    async fn receive(&self, scratch: &RefCell<Vec<u8>>) -> Result<End, End> {
+        let limit = self.server.shard().settings().network.request_bytes_max;
+        let mut frames = FrameAssembler::new(limit);
+        // Memory of a large request that is still arriving.
+        let mut held: Vec<Grant> = vec![];
+        let mut held_bytes = 0;
+        loop {
+            let count = self.fill(&mut frames, scratch).await?;
+            if count == 0 {
+                return Ok(End::Closed);
+            }
+            self.active.set(self.server.shard().now());
+            self.server.shard().metrics().traffic.received_bytes.add(count as u64);
+            if frames.held_bytes() > held_bytes + UNCOUNTED_BYTES_MAX {
+                let more = frames.held_bytes() - held_bytes;
+                held.push(self.server.shard().budget().take(more).await?);
+                held_bytes += more;
+            }
+            while let Some(frame) = frames.next() {
+                if frames.held_bytes() == 0 {
+                    held.clear();
+                    held_bytes = 0;
+                }
+                self.begin(frame).await?;
+            }
+        }
+    }
+
+    /// Receives once, into the request under way if it is large, else through the shard's shared buffer.
+    async fn fill(&self, frames: &mut FrameAssembler, scratch: &RefCell<Vec<u8>>) -> Result<usize, End> {
+        let mut fed = Ok(());
+        let count = poll_fn(|cx| {
+            let mut stream = self.stream.borrow_mut();
+            let stream = Pin::new(&mut *stream);
+            if let Some(room) = frames.direct() {
+                let polled = stream.poll_read(cx, room);
+                if let Poll::Ready(Ok(count)) = polled {
+                    frames.received(count);
+                }
+                return polled;
+            }
+            let mut scratch = scratch.borrow_mut();
+            let polled = stream.poll_read(cx, &mut scratch);
+            if let Poll::Ready(Ok(count)) = polled {
+                fed = frames.feed(&scratch[..count]);
+            }
+            polled
+        })
+        .await?;
+        fed?;
+        Ok(count)
+    }
+
+    /// Begins one request and queues its answer.
+    async fn begin(&self, mut frame: Bytes) -> Result<(), End> {
+        self.queue.ready_for_more().await;
+        let grant = self.server.shard().budget().take(frame.len()).await?;
+        let header = match parse_header(&mut frame) {
+            Ok(header) => header,
+            Err(error) => {
+                let answer = handlers::answer_unsupported(&error).ok_or(error)?;
+                self.queue.push(Owed { begun: Begun::ready(answer), barrier: false, _grant: grant });
+                return Ok(());
+            }
+        };
+        let barrier = handlers::is_barrier(header.api);
+        let begun = handlers::begin(&self.server, &self.client, header, frame).await;
+        self.queue.push(Owed { begun, barrier, _grant: grant });
+        Ok(())
+    }
+
+    async fn send(&self) -> Result<End, End> {
+        let mut carried = None;
+        loop {
+            let mut owed = match carried.take() {
+                Some(owed) => owed,
+                None => self.queue.next().await,
+            };
+            let outcome = owed.begun.outcome().await;
+            let mut batch = send::Batch::default();
+            let mut left = vec![];
+            let mut end = batch.add(outcome);
+            left.push(owed);
+            // Whatever is ready too goes out with the same system call.
+            while end.is_none() && batch.bytes() < COALESCED_BYTES_MAX {
+                let Some(mut next) = self.queue.try_next() else { break };
+                match next.begun.outcome_now().await {
+                    Some(outcome) => {
+                        end = batch.add(outcome);
+                        left.push(next);
+                    }
+                    None => {
+                        carried = Some(next);
+                        break;
+                    }
+                }
+            }
+            self.write(batch).await?;
+            for owed in left {
+                self.queue.answered(owed.barrier);
+            }
+            if let Some(reason) = end {
+                return Ok(End::Request(reason));
+            }
+        }
+    }
+
+    /// Sends all of `batch`, with vectored sends straight from the slices.
+    async fn write(&self, mut batch: send::Batch) -> Result<(), End> {
+        while !batch.is_empty() {
+            let sent = {
+                let stream = self.stream.borrow();
+                batch.send(borrowed(&stream))
+            };
+            let sent = match sent {
+                Ok(sent) => sent,
+                Err(rustix::io::Errno::INTR) => continue,
+                Err(rustix::io::Errno::AGAIN) => {
+                    let front = batch.front();
+                    poll_fn(|cx| {
+                        let mut stream = self.stream.borrow_mut();
+                        Pin::new(&mut *stream).poll_write(cx, &front)
+                    })
+                    .await?
+                }
+                Err(error) => return Err(End::Io(error.into())),
+            };
+            self.server.shard().metrics().traffic.sent_bytes.add(sent as u64);
+            batch.advance(sent);
+            self.active.set(self.server.shard().now());
+        }
+        Ok(())
+    }
+}
+
+/// The descriptor of a stream, for as long as the stream is borrowed.
+fn borrowed(stream: &TcpStream) -> BorrowedFd<'_> {
+    // SAFETY: the descriptor belongs to `stream`, which the result borrows, so it stays open as long as the result lives.
+    unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) }
+}

@@ -1,0 +1,185 @@
+//! Accepts connections on every shard, evens them out between shards, and closes idle ones.
+//!
+//! Key invariants: each shard listens on the same port (`SO_REUSEPORT`), which the boot has found free. The kernel
+//! spreads few connections unevenly, so an accepted one goes to the shard that has the fewest; the counts are the only
+//! thing here that shards share. Connections beyond the limit are closed at once.
+
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use glommio::net::{AcceptedTcpStream, TcpListener, TcpStream};
+use slab::Slab;
+
+use super::connection::Connection;
+use crate::handlers::Server;
+use crate::model::ShardId;
+use crate::shard::Shard;
+
+/// Bytes of the buffer through which a shard's connections receive.
+const SCRATCH_BYTES: usize = 128 * 1024;
+/// How often idle connections are looked for.
+const IDLE_CHECK_PERIOD: Duration = Duration::from_secs(5);
+/// How long to wait after an accept that failed for want of descriptors or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How many connections each shard has.
+#[derive(Debug)]
+pub struct Loads(Vec<AtomicUsize>);
+
+impl Loads {
+    /// Counts for `shards` shards, all 0.
+    pub fn new(shards: u16) -> Arc<Self> {
+        Arc::new(Self((0..shards).map(|_| AtomicUsize::new(0)).collect()))
+    }
+
+    /// The shard that should take a connection which `me` accepted; counts it there.
+    fn place(&self, me: ShardId) -> ShardId {
+        let load = |shard: usize| self.0[shard].load(Ordering::Relaxed);
+        let least = (0..self.0.len()).min_by_key(|shard| load(*shard)).unwrap_or(me.index());
+        let chosen = if load(me.index()) > load(least) { least } else { me.index() };
+        self.0[chosen].fetch_add(1, Ordering::Relaxed);
+        ShardId(chosen as u16)
+    }
+
+    fn leave(&self, shard: ShardId) {
+        self.0[shard.index()].fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn total(&self) -> usize {
+        self.0.iter().map(|load| load.load(Ordering::Relaxed)).sum()
+    }
+}
+
+/// The connections of one shard.
+pub struct Network {
+    server: Rc<Server>,
+    loads: Arc<Loads>,
+    connections: RefCell<Slab<Rc<Connection>>>,
+    scratch: RefCell<Vec<u8>>,
+}
+
+impl Network {
+    /// A shard's network, before it listens.
+    pub fn new(server: Rc<Server>, loads: Arc<Loads>) -> Rc<Self> {
+        let scratch = RefCell::new(vec![0; SCRATCH_BYTES]);
+        Rc::new(Self { server, loads, connections: RefCell::default(), scratch })
+    }
+
+    /// Accepts connections until the task is dropped.
+    pub async fn listen(self: Rc<Self>, listener: TcpListener) {
+        let shard = self.server.shard().clone();
+        loop {
+            match listener.shared_accept().await {
+                Ok(stream) => self.place(&shard, stream),
+                Err(error) => {
+                    tracing::warn!("shard {}: cannot accept a connection: {error}", shard.id());
+                    glommio::timer::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn place(self: &Rc<Self>, shard: &Rc<Shard>, stream: AcceptedTcpStream) {
+        let limit = shard.settings().network.connections_max as usize;
+        if self.loads.total() >= limit {
+            shard.metrics().connections.rejected.increment();
+            tracing::warn!("a connection is refused: max.connections ({limit}) are open");
+            drop(stream.bind_to_executor());
+            return;
+        }
+        let to = self.loads.place(shard.id());
+        if to == shard.id() {
+            self.serve(stream);
+        } else {
+            shard.metrics().connections.handed_over.increment();
+            shard.router().note(to, move |shard| shard.adoptions().hand_over(stream));
+        }
+    }
+
+    /// Takes connections that other shards accepted, until the task is dropped.
+    pub async fn adopt(self: Rc<Self>) {
+        loop {
+            let stream = self.server.shard().adoptions().next().await;
+            self.serve(stream);
+        }
+    }
+
+    fn serve(self: &Rc<Self>, stream: AcceptedTcpStream) {
+        let stream = stream.bind_to_executor();
+        let shard = self.server.shard();
+        match prepare(&stream) {
+            Ok(peer) => {
+                let connection = Connection::new(self.server.clone(), stream, peer);
+                let key = self.connections.borrow_mut().insert(connection.clone());
+                shard.metrics().connections.accepted.increment();
+                shard.metrics().connections.open.add(1);
+                glommio::spawn_local(self.clone().run(connection, key)).detach();
+            }
+            // The client was gone before it was served.
+            Err(_) => self.loads.leave(shard.id()),
+        }
+    }
+
+    async fn run(self: Rc<Self>, connection: Rc<Connection>, key: usize) {
+        let end = connection.serve(&self.scratch).await;
+        if end.is_remarkable() {
+            tracing::warn!("connection of {} is closed: {end}", connection.client().peer());
+        } else {
+            tracing::debug!("connection of {} ended: {end}", connection.client().peer());
+        }
+        self.connections.borrow_mut().remove(key);
+        self.loads.leave(self.server.shard().id());
+        let connections = &self.server.shard().metrics().connections;
+        connections.closed.increment();
+        connections.open.subtract(1);
+    }
+
+    /// Closes connections that were idle for `connections.max.idle.ms`, until the task is dropped.
+    pub async fn close_idle(self: Rc<Self>) {
+        loop {
+            glommio::timer::sleep(IDLE_CHECK_PERIOD).await;
+            let Some(idle_ms) = self.server.shard().settings().network.connection_idle_ms_max else {
+                continue;
+            };
+            let now = self.server.shard().now();
+            for (_, connection) in self.connections.borrow().iter() {
+                if now.since(connection.last_active()) > idle_ms as i64 {
+                    tracing::info!("connection of {} was idle and is closed", connection.client().peer());
+                    connection.shut_down();
+                }
+            }
+        }
+    }
+
+    /// Ends every connection.
+    pub fn shut_down(&self) {
+        for (_, connection) in self.connections.borrow().iter() {
+            connection.shut_down();
+        }
+    }
+}
+
+/// Answers must not wait to be filled up with later ones.
+fn prepare(stream: &TcpStream) -> Result<SocketAddr, glommio::GlommioError<()>> {
+    stream.set_nodelay(true)?;
+    stream.peer_addr()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_go_where_there_are_fewest() {
+        let loads = Loads::new(3);
+        let placed: Vec<u16> = (0..6).map(|_| loads.place(ShardId(0)).0).collect();
+        assert_eq!(placed, [0, 1, 2, 0, 1, 2]);
+        loads.leave(ShardId(1));
+        assert_eq!(loads.place(ShardId(2)), ShardId(1));
+        assert_eq!(loads.total(), 6);
+    }
+}

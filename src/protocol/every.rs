@@ -1,0 +1,50 @@
+//! One entry to the decoders of all offered requests, for what only asks whether bytes decode: tests, fuzzing, tools.
+//!
+//! Key invariant: every API of the table has an arm; a test walks the table. Handlers decode the type that they serve
+//! with [`decode`] and do not come here.
+
+use super::{ApiKey, DecodeError, decode};
+use bytes::Bytes;
+use kafka_protocol::messages::*;
+use kafka_protocol::protocol::Request;
+
+/// Decodes the body of a request of `api`, drops it, and leaves in `body` what follows it.
+pub fn decode_any(api: ApiKey, body: &mut Bytes, version: i16) -> Result<(), DecodeError> {
+    let decoder: fn(&mut Bytes, i16) -> Result<(), DecodeError> = match api {
+        ApiKey::Produce => discard::<ProduceRequest>,
+        ApiKey::Fetch => discard::<FetchRequest>,
+        ApiKey::ListOffsets => discard::<ListOffsetsRequest>,
+        ApiKey::Metadata => discard::<MetadataRequest>,
+        ApiKey::FindCoordinator => discard::<FindCoordinatorRequest>,
+        ApiKey::ApiVersions => discard::<ApiVersionsRequest>,
+        ApiKey::CreateTopics => discard::<CreateTopicsRequest>,
+        ApiKey::DeleteTopics => discard::<DeleteTopicsRequest>,
+        ApiKey::DeleteRecords => discard::<DeleteRecordsRequest>,
+        ApiKey::InitProducerId => discard::<InitProducerIdRequest>,
+        ApiKey::OffsetForLeaderEpoch => discard::<OffsetForLeaderEpochRequest>,
+        ApiKey::DescribeAcls => discard::<DescribeAclsRequest>,
+        ApiKey::CreateAcls => discard::<CreateAclsRequest>,
+        ApiKey::DeleteAcls => discard::<DeleteAclsRequest>,
+        ApiKey::DescribeConfigs => discard::<DescribeConfigsRequest>,
+        ApiKey::AlterConfigs => discard::<AlterConfigsRequest>,
+        ApiKey::AlterReplicaLogDirs => discard::<AlterReplicaLogDirsRequest>,
+        ApiKey::DescribeLogDirs => discard::<DescribeLogDirsRequest>,
+        ApiKey::CreatePartitions => discard::<CreatePartitionsRequest>,
+        ApiKey::ElectLeaders => discard::<ElectLeadersRequest>,
+        ApiKey::IncrementalAlterConfigs => discard::<IncrementalAlterConfigsRequest>,
+        ApiKey::AlterPartitionReassignments => discard::<AlterPartitionReassignmentsRequest>,
+        ApiKey::ListPartitionReassignments => discard::<ListPartitionReassignmentsRequest>,
+        ApiKey::DescribeQuorum => discard::<DescribeQuorumRequest>,
+        ApiKey::UpdateFeatures => discard::<UpdateFeaturesRequest>,
+        ApiKey::DescribeCluster => discard::<DescribeClusterRequest>,
+        ApiKey::DescribeProducers => discard::<DescribeProducersRequest>,
+        ApiKey::ListConfigResources => discard::<ListConfigResourcesRequest>,
+        ApiKey::DescribeTopicPartitions => discard::<DescribeTopicPartitionsRequest>,
+        other => return Err(DecodeError::NotOffered(other as i16)),
+    };
+    decoder(body, version)
+}
+
+fn discard<T: Request>(body: &mut Bytes, version: i16) -> Result<(), DecodeError> {
+    decode::<T>(body, version).map(drop)
+}

@@ -1,0 +1,168 @@
+//! What surrounds a segment's bytes on disk: the directory, the end of a rolled segment, the mark of a clean close.
+//!
+//! Key invariant: a sidecar describes a file that no longer changes. It is written after what it describes is durable, and
+//! removed durably before that changes again. All of them can be absent: recovery then reads the batches.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use futures_channel::oneshot;
+
+use super::error::StorageError;
+use super::log::{Log, Phase};
+use super::place::{
+    self, CLEAN_CLOSE_FILE, EPOCHS_FILE, INDEX_SUFFIX, LOG_SUFFIX, METADATA_FILE, PRODUCERS_SUFFIX,
+};
+use super::segment::Stage;
+use super::sidecar::{self, SegmentSummary};
+use crate::model::Offset;
+
+impl Log {
+    /// Creates the directory and its `partition.metadata` unless they are there, and removes the mark of a clean close.
+    pub(super) async fn prepare_directory(&self) -> Result<(), StorageError> {
+        let disk = self.store.disk();
+        let on_disk = self.state.borrow().on_disk;
+        if !on_disk.directory {
+            let failed = || StorageError::io("creating", &self.directory);
+            disk.create_directory(&self.directory).await.map_err(failed())?;
+            let metadata = self.directory.join(METADATA_FILE);
+            disk.replace_file(&metadata, self.place.metadata().into_bytes()).await.map_err(failed())?;
+            self.state.borrow_mut().on_disk.directory = true;
+        }
+        if on_disk.clean_mark {
+            let mark = self.directory.join(CLEAN_CLOSE_FILE);
+            let failed = || StorageError::io("removing", &mark);
+            disk.remove_file(&mark).await.map_err(failed())?;
+            disk.sync_directory(&self.directory).await.map_err(failed())?;
+            self.state.borrow_mut().on_disk.clean_mark = false;
+        }
+        Ok(())
+    }
+
+    /// Ends a rolled segment whose bytes are all durable: its file is cut to them, its sidecars written.
+    pub(super) async fn finish_segment(&self, base: Offset, snapshot: Bytes) -> Result<(), StorageError> {
+        self.cut_file(base).await?;
+        let (summary, next) = {
+            let mut state = self.state.borrow_mut();
+            let Some(segment) = state.segment_mut(base) else { return Ok(()) };
+            segment.stage = Stage::Finished;
+            (SegmentSummary::of(segment), segment.next_offset)
+        };
+        let saved = async {
+            if self.state.borrow().on_disk.epochs_stale {
+                self.save_epochs().await?;
+            }
+            self.write_sidecar(next, PRODUCERS_SUFFIX, sidecar::seal(sidecar::PRODUCERS, &snapshot)).await?;
+            self.write_sidecar(base, INDEX_SUFFIX, summary.encode()).await
+        };
+        if let Err(error) = saved.await {
+            // Recovery does without them; only the next start is slower.
+            tracing::warn!(log = %self.directory.display(), %error, "a closed segment lacks its sidecars");
+        }
+        Ok(())
+    }
+
+    /// Closes the writer of a segment and cuts its file to the bytes that are in use, durably.
+    async fn cut_file(&self, base: Offset) -> Result<(), StorageError> {
+        let path = place::file_of(&self.directory, base, LOG_SUFFIX);
+        let failed = || StorageError::io("closing", &path);
+        let (writer, size) = {
+            let mut state = self.state.borrow_mut();
+            let writer = state.writer.take_if(|writer| writer.segment == base);
+            (writer, state.segment_mut(base).map(|segment| segment.size))
+        };
+        if let (Some(writer), Some(size)) = (writer, size) {
+            writer.file.truncate(size).await.map_err(failed())?;
+            writer.file.close().await.map_err(failed())?;
+        }
+        Ok(())
+    }
+
+    async fn write_sidecar(
+        &self,
+        offset: Offset,
+        suffix: &str,
+        content: Vec<u8>,
+    ) -> Result<(), StorageError> {
+        let path = place::file_of(&self.directory, offset, suffix);
+        self.store.disk().replace_file(&path, content).await.map_err(StorageError::io("writing", &path))
+    }
+
+    /// Saves the leader epochs in Kafka's format.
+    pub(super) async fn save_epochs(&self) -> Result<(), StorageError> {
+        let content = {
+            let mut state = self.state.borrow_mut();
+            state.on_disk.epochs_stale = false;
+            state.epochs.encode()
+        };
+        let path = self.directory.join(EPOCHS_FILE);
+        self.store
+            .disk()
+            .replace_file(&path, content.into_bytes())
+            .await
+            .map_err(StorageError::io("writing", &path))
+    }
+
+    /// Makes everything durable, leaves the log so that the next start need not scan it, and takes no more appends.
+    /// A poisoned log is only closed.
+    pub async fn close(self: &Rc<Self>) -> Result<(), StorageError> {
+        let _alone = self.maintenance.acquire_permit(1).await.map_err(|_| StorageError::Closed)?;
+        let (end, poisoned) = {
+            let state = self.state.borrow_mut();
+            match state.phase {
+                Phase::Closed => return Ok(()),
+                Phase::Poisoned(_) => (state.bounds.end, true),
+                Phase::Open => (state.bounds.end, false),
+            }
+        };
+        let flushed = if poisoned { Ok(()) } else { self.wait_durable(end).await };
+        self.wait_idle().await;
+        let touched = {
+            let mut state = self.state.borrow_mut();
+            let touched = !state.on_disk.clean_mark || state.on_disk.epochs_stale;
+            if matches!(state.phase, Phase::Open) {
+                state.phase = Phase::Closed;
+            }
+            touched && !poisoned && flushed.is_ok() && state.on_disk.directory
+        };
+        let result = if touched { self.leave_clean_mark().await } else { Ok(()) };
+        self.store.forget_log(self.number);
+        let writer = self.state.borrow_mut().writer.take();
+        if let Some(writer) = writer {
+            let failed = StorageError::io("closing", &self.directory);
+            writer.file.close().await.map_err(failed)?;
+        }
+        flushed.and(result)
+    }
+
+    async fn leave_clean_mark(&self) -> Result<(), StorageError> {
+        let base = self.state.borrow().active().base;
+        self.cut_file(base).await?;
+        if self.state.borrow().on_disk.epochs_stale {
+            self.save_epochs().await?;
+        }
+        let snapshot = self.observer.producer_snapshot();
+        let content =
+            sidecar::encode_clean_mark(&SegmentSummary::of(self.state.borrow().active()), &snapshot);
+        let path = self.directory.join(CLEAN_CLOSE_FILE);
+        let failed = StorageError::io("writing", &path);
+        self.store.disk().replace_file(&path, content).await.map_err(failed)?;
+        self.state.borrow_mut().on_disk.clean_mark = true;
+        Ok(())
+    }
+
+    /// Waits until the flusher has nothing to do.
+    pub(super) async fn wait_idle(&self) {
+        let receiver = {
+            let mut state = self.state.borrow_mut();
+            if !state.flushing {
+                return;
+            }
+            let (idle, receiver) = oneshot::channel();
+            state.idle.push(idle);
+            receiver
+        };
+        // The flusher answers, or is gone with its executor.
+        let _ = receiver.await;
+    }
+}

@@ -1,0 +1,289 @@
+//! One partition's log: its state, and what can be asked of it at once.
+//!
+//! Key invariant: `log start <= durable end <= log end`; offsets are assigned once, at the end, and never again. What is
+//! appended is in memory first and answered for only when durable. No borrow of the state lives across an await.
+//! What the records mean (producers, transactions, visibility) is left to `partition`.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_channel::oneshot;
+use glommio::sync::{RwLock, Semaphore};
+
+use super::batch_cache::Chunk;
+use super::epochs::EpochCache;
+use super::error::StorageError;
+use super::place::LogPlace;
+use super::segment::Segment;
+use super::store::Store;
+use crate::io::File;
+use crate::model::{LeaderEpoch, Offset};
+
+/// The settings of a log, in the units of Kafka's topic settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogSettings {
+    /// `segment.bytes`
+    pub segment_bytes: u32,
+    /// `segment.ms`; negative: never.
+    pub segment_ms: i64,
+    /// `index.interval.bytes`
+    pub index_interval_bytes: u32,
+    /// `retention.ms`; negative: for ever.
+    pub retention_ms: i64,
+    /// `retention.bytes`; negative: without bound.
+    pub retention_bytes: i64,
+    /// `file.delete.delay.ms`
+    pub delete_delay_ms: i64,
+    /// Whether `cleanup.policy` has `delete`; without it only `DeleteRecords` removes records.
+    pub delete: bool,
+}
+
+impl Default for LogSettings {
+    /// Kafka's defaults.
+    fn default() -> Self {
+        Self {
+            segment_bytes: 1 << 30,
+            segment_ms: 7 * 24 * 3_600_000,
+            index_interval_bytes: 4096,
+            retention_ms: 7 * 24 * 3_600_000,
+            retention_bytes: -1,
+            delete_delay_ms: 60_000,
+            delete: true,
+        }
+    }
+}
+
+/// Who is told of a log's progress. Called without any borrow held; may call the log's synchronous methods.
+pub trait LogObserver {
+    /// Everything below `end` is durable.
+    fn durable_advanced(&self, end: Offset);
+    /// The producer state after exactly the batches appended so far, in the observer's own encoding. Called within
+    /// [`Log::append`], before its batch is in, when a segment rolls; and at a clean close.
+    fn producer_snapshot(&self) -> Bytes;
+    /// A write failed: the log takes no more appends.
+    fn poisoned(&self);
+}
+
+/// What an append was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    pub base_offset: Offset,
+    pub last_offset: Offset,
+}
+
+/// A segment as metrics and DescribeLogDirs see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentFacts {
+    pub base_offset: Offset,
+    pub next_offset: Offset,
+    pub size_bytes: u64,
+}
+
+/// Whether the log still takes appends.
+#[derive(Clone, Debug)]
+pub(super) enum Phase {
+    Open,
+    Poisoned(Arc<str>),
+    Closed,
+}
+
+/// The file that the active or a rolled segment is written through.
+pub(super) struct Writer {
+    pub segment: Offset,
+    pub file: Rc<File>,
+    /// The file's length, reserved ahead of what is written.
+    pub allocated: u64,
+}
+
+/// Someone who waits for durability.
+pub(super) struct Waiter {
+    pub end: Offset,
+    pub answer: oneshot::Sender<Result<(), StorageError>>,
+}
+
+/// Offsets that bound the log.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    pub start: Offset,
+    pub end: Offset,
+    pub durable_end: Offset,
+}
+
+/// What of the log exists on disk beside its segments.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct OnDisk {
+    /// The directory exists and names its topic.
+    pub directory: bool,
+    /// The mark of a clean close is there; it goes before the first write.
+    pub clean_mark: bool,
+    /// The epoch checkpoint lacks something.
+    pub epochs_stale: bool,
+}
+
+pub(super) struct State {
+    /// Never empty; the last one is active.
+    pub segments: VecDeque<Segment>,
+    /// In offset order; some may be evicted.
+    pub chunks: VecDeque<Rc<Chunk>>,
+    pub epochs: EpochCache,
+    pub bounds: Bounds,
+    pub writer: Option<Writer>,
+    /// Ascending in what they wait for.
+    pub waiters: VecDeque<Waiter>,
+    /// Who waits for the flusher to have nothing to do.
+    pub idle: Vec<oneshot::Sender<()>>,
+    pub phase: Phase,
+    pub flushing: bool,
+    pub on_disk: OnDisk,
+}
+
+impl State {
+    pub(super) fn active(&self) -> &Segment {
+        self.segments.back().expect("a log has an active segment")
+    }
+
+    pub(super) fn active_mut(&mut self) -> &mut Segment {
+        self.segments.back_mut().expect("a log has an active segment")
+    }
+
+    pub(super) fn segment_mut(&mut self, base: Offset) -> Option<&mut Segment> {
+        self.segments.iter_mut().rev().find(|segment| segment.base == base)
+    }
+
+    /// The segment that holds `offset`, or would.
+    pub(super) fn segment_of(&self, offset: Offset) -> usize {
+        self.segments.partition_point(|segment| segment.base <= offset).saturating_sub(1)
+    }
+
+    pub(super) fn check_invariants(&self) {
+        if cfg!(debug_assertions) {
+            let Bounds { start, end, durable_end } = self.bounds;
+            debug_assert!(start <= durable_end && durable_end <= end, "{:?}", self.bounds);
+            debug_assert!(self.active().next_offset == end, "the active segment ends where the log does");
+            self.segments.iter().for_each(Segment::check_invariants);
+        }
+    }
+}
+
+/// One partition's log.
+pub struct Log {
+    pub(super) store: Rc<Store>,
+    pub(super) place: LogPlace,
+    pub(super) directory: PathBuf,
+    pub(super) number: u64,
+    pub(super) settings: Cell<LogSettings>,
+    pub(super) observer: Rc<dyn LogObserver>,
+    pub(super) state: RefCell<State>,
+    /// Opening a file reads this, renaming or removing one writes it: glommio panics where an open races a removal.
+    pub(super) names: RwLock<()>,
+    /// Held by whatever changes segments other than by appending.
+    pub(super) maintenance: Semaphore,
+}
+
+impl Log {
+    /// Which partition this is.
+    pub fn place(&self) -> &LogPlace {
+        &self.place
+    }
+
+    /// The first offset that can be read.
+    pub fn log_start_offset(&self) -> Offset {
+        self.state.borrow().bounds.start
+    }
+
+    /// The offset that the next record gets.
+    pub fn log_end_offset(&self) -> Offset {
+        self.state.borrow().bounds.end
+    }
+
+    /// Everything below this is on the device.
+    pub fn durable_end_offset(&self) -> Offset {
+        self.state.borrow().bounds.durable_end
+    }
+
+    /// Bytes of all batches in the log.
+    pub fn size_bytes(&self) -> u64 {
+        self.state.borrow().segments.iter().map(|segment| segment.size).sum()
+    }
+
+    /// The segments, oldest first.
+    pub fn segments(&self) -> Vec<SegmentFacts> {
+        let facts = |segment: &Segment| SegmentFacts {
+            base_offset: segment.base,
+            next_offset: segment.next_offset,
+            size_bytes: segment.size,
+        };
+        self.state.borrow().segments.iter().map(facts).collect()
+    }
+
+    /// The leader epoch cache, as it is now.
+    pub fn epochs(&self) -> EpochCache {
+        self.state.borrow().epochs.clone()
+    }
+
+    /// The newest leader epoch that the log knows.
+    pub fn latest_epoch(&self) -> Option<LeaderEpoch> {
+        self.state.borrow().epochs.latest()
+    }
+
+    /// The largest known epoch that is at most `epoch`, and the offset where it ends (OffsetForLeaderEpoch).
+    pub fn end_offset_for(&self, epoch: LeaderEpoch) -> Option<(LeaderEpoch, Offset)> {
+        let state = self.state.borrow();
+        state.epochs.end_offset_for(epoch, state.bounds.end)
+    }
+
+    /// Notes that `epoch` begins at the log's end, as a new leader does before it appends.
+    pub fn start_epoch(self: &Rc<Self>, epoch: LeaderEpoch) {
+        let mut state = self.state.borrow_mut();
+        let end = state.bounds.end;
+        if state.epochs.start(epoch, end) {
+            state.on_disk.epochs_stale = true;
+        }
+    }
+
+    /// Whether a write failed.
+    pub fn is_poisoned(&self) -> bool {
+        matches!(self.state.borrow().phase, Phase::Poisoned(_))
+    }
+
+    /// The settings in force.
+    pub fn settings(&self) -> LogSettings {
+        self.settings.get()
+    }
+
+    /// Changes the settings; they act from the next append or retention run on.
+    pub fn update_settings(&self, settings: LogSettings) {
+        self.settings.set(settings);
+    }
+
+    /// Waits until everything below `end` is durable.
+    pub async fn wait_durable(&self, end: Offset) -> Result<(), StorageError> {
+        let receiver = {
+            let mut state = self.state.borrow_mut();
+            if end <= state.bounds.durable_end {
+                return Ok(());
+            }
+            state.phase.check()?;
+            let (answer, receiver) = oneshot::channel();
+            let at = state.waiters.partition_point(|waiter| waiter.end <= end);
+            state.waiters.insert(at, Waiter { end, answer });
+            receiver
+        };
+        receiver.await.unwrap_or(Err(StorageError::Closed))
+    }
+}
+
+impl Phase {
+    /// An error unless the log takes appends.
+    pub(super) fn check(&self) -> Result<(), StorageError> {
+        match self {
+            Self::Open => Ok(()),
+            Self::Poisoned(reason) => Err(StorageError::Poisoned(reason.clone())),
+            Self::Closed => Err(StorageError::Closed),
+        }
+    }
+}

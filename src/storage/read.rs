@@ -1,0 +1,235 @@
+//! Reading: from the chunks in memory at once, or from the device.
+//!
+//! Key invariant: what is returned is whole batches in offset order, the first of which holds the offset asked for, none
+//! reaching the limit's end. Cold reads never go past a segment's durable end.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use bytes::Bytes;
+
+use super::error::StorageError;
+use super::index::SparseIndex;
+use super::log::{Log, State};
+use super::place::{self, INDEX_SUFFIX, LOG_SUFFIX};
+use super::sidecar::{self, SegmentSummary};
+use super::walk::{self, ReadLimit, Slices, Walk};
+use crate::io::{File, align_down, align_up};
+use crate::model::Offset;
+
+/// The smallest window that a cold read takes from the device.
+const WINDOW_BYTES_MIN: u64 = 128 << 10;
+/// The largest window, unless one batch is larger.
+const WINDOW_BYTES_MAX: u64 = 1 << 20;
+
+/// What can be said of a read at once.
+#[derive(Clone, Debug)]
+pub enum TryRead {
+    /// All of it is in memory; empty if the limit allows nothing.
+    Cached(Slices),
+    /// Only the device has it: [`Log::read`].
+    Cold,
+    /// The offset lies below the log start or above the limit's end.
+    OutOfRange { start: Offset, end: Offset },
+}
+
+/// Where a cold read looks.
+pub(super) struct Place {
+    pub segment: Offset,
+    pub next_offset: Offset,
+    /// Bytes of the segment that may be read.
+    pub size: u64,
+    /// Where a walk begins.
+    pub position: u64,
+}
+
+impl Log {
+    /// Reads from memory.
+    pub fn try_read(&self, from: Offset, limit: ReadLimit) -> TryRead {
+        let state = self.state.borrow();
+        let (start, end) = (state.bounds.start, limit.end.min(state.bounds.end));
+        if from < start || from > end {
+            return TryRead::OutOfRange { start, end };
+        }
+        if from == end {
+            return TryRead::Cached(Slices::empty(from));
+        }
+        match state.read_cached(from, ReadLimit { end, ..limit }) {
+            Some(slices) => TryRead::Cached(slices),
+            None => TryRead::Cold,
+        }
+    }
+
+    /// Reads from memory, or from the device where that lacks it. One segment at a time: fewer bytes than the limit
+    /// allows do not mean the end. `OutOfRange` below the log start and above the limit's end.
+    pub async fn read(&self, from: Offset, limit: ReadLimit) -> Result<Slices, StorageError> {
+        match self.try_read(from, limit) {
+            TryRead::Cached(slices) => return Ok(slices),
+            TryRead::OutOfRange { start, end } => {
+                return Err(StorageError::OutOfRange { offset: from, start, end });
+            }
+            TryRead::Cold => {}
+        }
+        let end = limit.end.min(self.durable_end_offset());
+        let limit = ReadLimit { end, ..limit };
+        let mut sought = from;
+        while sought < end {
+            let place = self.locate(sought).await?;
+            if let Some(slices) = self.read_place(&place, from, limit).await? {
+                return Ok(slices);
+            }
+            // The segment ends before the offset: compaction may have taken its last batches.
+            sought = place.next_offset.max(sought.plus(1));
+        }
+        Ok(Slices::empty(from))
+    }
+
+    /// The place to begin walking for `offset`.
+    pub(super) async fn locate(&self, offset: Offset) -> Result<Place, StorageError> {
+        let base = {
+            let state = self.state.borrow();
+            state.segments[state.segment_of(offset)].base
+        };
+        let index = self.index(base).await?;
+        let state = self.state.borrow();
+        let segment = state.segments.iter().find(|segment| segment.base == base);
+        let segment = segment.ok_or(StorageError::OutOfRange {
+            offset,
+            start: state.bounds.start,
+            end: state.bounds.durable_end,
+        })?;
+        Ok(Place {
+            segment: base,
+            next_offset: segment.next_offset,
+            size: segment.durable,
+            position: index.borrow().position_of(base, offset),
+        })
+    }
+
+    /// Batches of one segment; `None` if it ends before `from`.
+    async fn read_place(
+        &self,
+        place: &Place,
+        from: Offset,
+        limit: ReadLimit,
+    ) -> Result<Option<Slices>, StorageError> {
+        let mut position = place.position;
+        let mut wanted = u64::from(limit.bytes_max).clamp(WINDOW_BYTES_MIN, WINDOW_BYTES_MAX);
+        while position < place.size {
+            let window = self.window(place, position, wanted).await?;
+            match walk::cut(&window, from, limit) {
+                Walk::Found(cut) => {
+                    let bytes = smallvec::smallvec![window.slice(cut.range)];
+                    return Ok(Some(Slices { bytes, next_offset: cut.next_offset }));
+                }
+                Walk::Nothing => return Ok(Some(Slices::empty(from))),
+                Walk::Beyond => position += window.len() as u64,
+                Walk::Partial { at, size } => {
+                    let ends = position + at as u64 + size as u64;
+                    if ends > place.size || (at == 0 && size <= window.len()) {
+                        return Err(self.damaged(place, position + at as u64));
+                    }
+                    position += at as u64;
+                    wanted = (size as u64).clamp(wanted, u64::from(u32::MAX));
+                }
+                Walk::Damaged { at } => return Err(self.damaged(place, position + at as u64)),
+            }
+        }
+        Ok(None)
+    }
+
+    pub(super) fn damaged(&self, place: &Place, position: u64) -> StorageError {
+        let path = place::file_of(&self.directory, place.segment, LOG_SUFFIX);
+        StorageError::corrupt(
+            &path,
+            position,
+            "no batch where the index and the batches before it say one is",
+        )
+    }
+
+    /// The segment's bytes from `position`, about `wanted` of them, none beyond what may be read.
+    pub(super) async fn window(
+        &self,
+        place: &Place,
+        position: u64,
+        wanted: u64,
+    ) -> Result<Bytes, StorageError> {
+        let path = place::file_of(&self.directory, place.segment, LOG_SUFFIX);
+        let file = self.reader(place.segment).await?;
+        let from = align_down(position);
+        let to = align_up((position + wanted).min(place.size));
+        let read =
+            file.read_at(from, (to - from) as usize).await.map_err(StorageError::io("reading", &path))?;
+        let end = (from + read.len() as u64).min(place.size);
+        if end <= position {
+            return Err(StorageError::corrupt(&path, position, "the file ends before its batches do"));
+        }
+        Ok(read.slice((position - from) as usize..(end - from) as usize))
+    }
+
+    async fn reader(&self, segment: Offset) -> Result<Rc<File>, StorageError> {
+        let writer = {
+            let state = self.state.borrow();
+            state.writer.as_ref().filter(|writer| writer.segment == segment).map(|writer| writer.file.clone())
+        };
+        if let Some(file) = writer {
+            return Ok(file);
+        }
+        let path = place::file_of(&self.directory, segment, LOG_SUFFIX);
+        let _names = self.names.read().await.map_err(|_| StorageError::Closed)?;
+        self.store.reader((self.number, segment), &path).await
+    }
+
+    /// A segment's index, loaded if it is only on disk.
+    pub(super) async fn index(&self, base: Offset) -> Result<Rc<RefCell<SparseIndex>>, StorageError> {
+        if let Some(index) =
+            self.state.borrow_mut().segment_mut(base).and_then(|segment| segment.index.clone())
+        {
+            return Ok(index);
+        }
+        let path = place::file_of(&self.directory, base, INDEX_SUFFIX);
+        let file = self
+            .store
+            .disk()
+            .read_small(&path, sidecar::SIDECAR_BYTES_MAX)
+            .await
+            .map_err(StorageError::io("reading", &path))?;
+        // Without a usable index a walk begins at the segment's start: slow, never wrong.
+        let index = file.and_then(|file| SegmentSummary::decode(&file)).map(|summary| summary.index);
+        let index = Rc::new(RefCell::new(index.unwrap_or_default()));
+        if let Some(segment) = self.state.borrow_mut().segment_mut(base) {
+            segment.index = Some(index.clone());
+        }
+        Ok(index)
+    }
+}
+
+impl State {
+    /// Batches from the chunks, contiguous from the one that holds `from`; `None` if that is not in memory.
+    fn read_cached(&self, from: Offset, limit: ReadLimit) -> Option<Slices> {
+        let mut at = self.chunks.partition_point(|chunk| chunk.next_offset() <= from);
+        let first = self.chunks.get(at)?;
+        if first.base_offset > from || !first.is_resident() {
+            return None;
+        }
+        let mut slices = Slices::empty(from);
+        let mut left = limit.bytes_max;
+        while let Some(chunk) = self.chunks.get(at) {
+            let contiguous = chunk.base_offset <= slices.next_offset && chunk.is_resident();
+            if !contiguous || slices.next_offset >= limit.end {
+                break;
+            }
+            let first = slices.is_empty();
+            let limit = ReadLimit { bytes_max: left, at_least_one: first && limit.at_least_one, ..limit };
+            let Some((bytes, next_offset)) = chunk.read(slices.next_offset, limit) else { break };
+            left = left.saturating_sub(bytes.len() as u32);
+            slices.bytes.push(bytes);
+            slices.next_offset = next_offset;
+            if next_offset < chunk.next_offset() {
+                break;
+            }
+            at += 1;
+        }
+        Some(slices)
+    }
+}

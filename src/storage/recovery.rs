@@ -1,0 +1,387 @@
+//! Opening a log: from what any crash may have left to a state that can be served.
+//!
+//! Key invariant: nothing that was durable is cut. Only the last segment may end in bytes that are no batch; they are cut
+//! off, durably, before the log is served. A gap or damage before it is an error of this log alone, and nothing is deleted.
+//! After a clean close nothing is scanned; otherwise only what follows the newest producer snapshot.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use glommio::sync::{RwLock, Semaphore};
+
+use super::epochs::EpochCache;
+use super::error::StorageError;
+use super::log::{Bounds, Log, LogObserver, LogSettings, OnDisk, Phase, State};
+use super::place::{
+    self, CLEAN_CLOSE_FILE, DELETED_SUFFIX, EPOCHS_FILE, INDEX_SUFFIX, LOG_START_FILE, LOG_SUFFIX, LogPlace,
+    METADATA_FILE, PRODUCERS_SUFFIX, TEMPORARY_SUFFIX,
+};
+use super::scan::{End, Frontier, Scan};
+use super::segment::{Segment, Stage};
+use super::sidecar::{self, SegmentSummary};
+use super::store::Store;
+use crate::io::{Access, FileFacts};
+use crate::model::{Offset, TimestampMs};
+use crate::record::BatchHeader;
+
+/// What the partition rebuilds its producer state from, oldest first.
+#[derive(Clone, Debug)]
+pub enum Replay {
+    /// The state at some offset, as the observer once encoded it. Comes first, at most once.
+    Snapshot(Bytes),
+    /// A batch after that.
+    Batch(BatchHeader),
+}
+
+/// A segment's file as the directory lists it.
+struct Found {
+    base: Offset,
+    size: u64,
+    modified: TimestampMs,
+}
+
+/// Everything found in a directory.
+struct Findings {
+    segments: Vec<Found>,
+    /// Offsets of producer snapshots, newest first.
+    snapshots: Vec<Offset>,
+    clean_mark: bool,
+    leftovers: Vec<String>,
+}
+
+impl Findings {
+    fn of(listing: &[FileFacts]) -> Self {
+        let mut findings =
+            Self { segments: Vec::new(), snapshots: Vec::new(), clean_mark: false, leftovers: Vec::new() };
+        for facts in listing.iter().filter(|facts| !facts.is_directory) {
+            if let Some(base) = place::offset_of(&facts.name, LOG_SUFFIX) {
+                let (size, modified) = (facts.size_bytes, facts.modified);
+                findings.segments.push(Found { base, size, modified });
+            } else if let Some(offset) = place::offset_of(&facts.name, PRODUCERS_SUFFIX) {
+                findings.snapshots.push(offset);
+            } else if facts.name == CLEAN_CLOSE_FILE {
+                findings.clean_mark = true;
+            } else if facts.name.ends_with(DELETED_SUFFIX) || facts.name.ends_with(TEMPORARY_SUFFIX) {
+                findings.leftovers.push(facts.name.clone());
+            }
+        }
+        findings.segments.sort_by_key(|found| found.base);
+        findings.snapshots.sort_by_key(|offset| std::cmp::Reverse(*offset));
+        findings
+    }
+}
+
+/// One log on its way up.
+struct Recovery<'a> {
+    store: &'a Rc<Store>,
+    directory: PathBuf,
+    settings: LogSettings,
+    epochs: EpochCache,
+    epochs_stale: bool,
+    /// Batches below this are in the snapshot already.
+    replay_from: Offset,
+    replay: &'a mut dyn FnMut(Replay),
+}
+
+impl Log {
+    /// Opens the log of a partition, whatever state it was left in; a directory that is not there is an empty log.
+    ///
+    /// `replay` gets the newest producer snapshot, then the header of every batch after it. Damage before the last
+    /// segment, or a directory of another topic, is [`StorageError::Corrupt`].
+    pub async fn open(
+        store: &Rc<Store>,
+        place: LogPlace,
+        settings: LogSettings,
+        observer: Rc<dyn LogObserver>,
+        replay: &mut dyn FnMut(Replay),
+    ) -> Result<Rc<Self>, StorageError> {
+        let directory = place.directory(store.disk().directory());
+        let mut recovery = Recovery {
+            store,
+            directory: directory.clone(),
+            settings,
+            epochs: EpochCache::default(),
+            epochs_stale: false,
+            replay_from: Offset::ZERO,
+            replay,
+        };
+        let state = recovery.run(&place).await?;
+        state.check_invariants();
+        Ok(Rc::new(Self {
+            store: store.clone(),
+            place,
+            directory,
+            number: store.next_log_number(),
+            settings: Cell::new(settings),
+            observer,
+            state: RefCell::new(state),
+            names: RwLock::new(()),
+            maintenance: Semaphore::new(1),
+        }))
+    }
+}
+
+impl Recovery<'_> {
+    async fn run(&mut self, place: &LogPlace) -> Result<State, StorageError> {
+        let disk = self.store.disk();
+        let failed = || StorageError::io("listing", &self.directory);
+        let Some(listing) = disk.list(&self.directory).await.map_err(failed())? else {
+            return Ok(self.state(vec![Segment::new(Offset::ZERO)], Offset::ZERO, OnDisk::default()));
+        };
+        let named = self.check_topic(place).await?;
+        let findings = Findings::of(&listing);
+        for name in &findings.leftovers {
+            let path = self.directory.join(name);
+            disk.remove_file(&path).await.map_err(StorageError::io("removing", &path))?;
+        }
+        let log_start = self.log_start().await?;
+        self.load_epochs().await?;
+        let segments = self.segments(&findings, log_start).await?;
+        let first = segments.first().map_or(Offset::ZERO, |segment| segment.base);
+        let end = segments.last().map_or(Offset::ZERO, |segment| segment.next_offset);
+        if end < log_start {
+            let reason = format!("the log ends at {end}, before its start {log_start}");
+            return Err(StorageError::corrupt(&self.directory, 0, reason));
+        }
+        if self.epochs.truncate_end(end.plus(1)) {
+            self.epochs_stale = true;
+        }
+        let on_disk =
+            OnDisk { directory: named, clean_mark: findings.clean_mark, epochs_stale: self.epochs_stale };
+        Ok(self.state(segments, log_start.max(first), on_disk))
+    }
+
+    fn state(&mut self, segments: Vec<Segment>, start: Offset, on_disk: OnDisk) -> State {
+        let end = segments.last().map_or(Offset::ZERO, |segment| segment.next_offset);
+        State {
+            segments: segments.into(),
+            chunks: VecDeque::new(),
+            epochs: std::mem::take(&mut self.epochs),
+            bounds: Bounds { start, end, durable_end: end },
+            writer: None,
+            waiters: VecDeque::new(),
+            idle: Vec::new(),
+            phase: Phase::Open,
+            flushing: false,
+            on_disk,
+        }
+    }
+
+    /// Whether `partition.metadata` is there; an error if it names another topic.
+    async fn check_topic(&self, place: &LogPlace) -> Result<bool, StorageError> {
+        const METADATA_BYTES_MAX: u64 = 4096;
+        let path = self.directory.join(METADATA_FILE);
+        let Some(content) = self.read(&path, METADATA_BYTES_MAX).await? else { return Ok(false) };
+        let content = String::from_utf8_lossy(&content);
+        let expected = place.topic_id.to_string();
+        match place::topic_id_of(&content) {
+            Some(found) if found == expected => Ok(true),
+            Some(found) => {
+                let reason = format!("the directory belongs to topic id {found}, not {expected}");
+                Err(StorageError::corrupt(&path, 0, reason))
+            }
+            None => Err(StorageError::corrupt(&path, 0, "not a partition.metadata of version 0")),
+        }
+    }
+
+    async fn read(&self, path: &std::path::Path, bytes_max: u64) -> Result<Option<Vec<u8>>, StorageError> {
+        self.store.disk().read_small(path, bytes_max).await.map_err(StorageError::io("reading", path))
+    }
+
+    async fn log_start(&self) -> Result<Offset, StorageError> {
+        let path = self.directory.join(LOG_START_FILE);
+        match self.read(&path, sidecar::SIDECAR_BYTES_MAX).await? {
+            None => Ok(Offset::ZERO),
+            Some(file) => sidecar::decode_log_start(&file)
+                .ok_or_else(|| StorageError::corrupt(&path, 0, "not a log start checkpoint")),
+        }
+    }
+
+    async fn load_epochs(&mut self) -> Result<(), StorageError> {
+        let path = self.directory.join(EPOCHS_FILE);
+        let Some(file) = self.read(&path, sidecar::SIDECAR_BYTES_MAX).await? else { return Ok(()) };
+        match std::str::from_utf8(&file).ok().and_then(EpochCache::decode) {
+            Some(epochs) => self.epochs = epochs,
+            None => {
+                tracing::warn!(path = %path.display(), "the leader epoch checkpoint is damaged; it is rebuilt");
+                self.epochs_stale = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// All segments, the active one last.
+    async fn segments(
+        &mut self,
+        findings: &Findings,
+        log_start: Offset,
+    ) -> Result<Vec<Segment>, StorageError> {
+        if let Some(active) = self.cleanly_closed(findings).await? {
+            let closed: Vec<&Found> =
+                findings.segments.iter().filter(|found| found.base < active.base).collect();
+            let mut segments = Vec::with_capacity(closed.len() + 1);
+            self.replay_from = active.next_offset;
+            for (at, found) in closed.iter().enumerate() {
+                let next = closed.get(at + 1).map_or(active.base, |next| next.base);
+                segments.push(self.closed(found, next).await?);
+            }
+            segments.push(active);
+            return Ok(segments);
+        }
+        self.replay_from = self.choose_snapshot(findings).await?;
+        let Some((last, closed)) = findings.segments.split_last() else {
+            return Ok(vec![Segment::new(log_start)]);
+        };
+        let mut segments = Vec::with_capacity(closed.len() + 2);
+        for (at, found) in closed.iter().enumerate() {
+            segments.push(self.closed(found, findings.segments[at + 1].base).await?);
+        }
+        let last = self.last(last).await?;
+        let next = matches!(last.stage, Stage::Finished).then(|| Segment::new(last.next_offset));
+        segments.push(last);
+        segments.extend(next);
+        Ok(segments)
+    }
+
+    /// The active segment as a clean close left it; its producer snapshot is replayed.
+    async fn cleanly_closed(&mut self, findings: &Findings) -> Result<Option<Segment>, StorageError> {
+        if !findings.clean_mark {
+            return Ok(None);
+        }
+        let path = self.directory.join(CLEAN_CLOSE_FILE);
+        let Some(file) = self.read(&path, sidecar::SIDECAR_BYTES_MAX).await? else { return Ok(None) };
+        let Some((active, snapshot)) = sidecar::decode_clean_mark(&file) else { return Ok(None) };
+        let matches = match findings.segments.last() {
+            Some(last) if last.base == active.base => last.size == active.size,
+            Some(last) => last.base < active.base && active.size == 0,
+            None => active.size == 0,
+        };
+        if !matches {
+            return Ok(None);
+        }
+        (self.replay)(Replay::Snapshot(snapshot));
+        Ok(Some(active.into_segment(Stage::Active)))
+    }
+
+    /// Replays the newest usable snapshot and returns its offset.
+    async fn choose_snapshot(&mut self, findings: &Findings) -> Result<Offset, StorageError> {
+        let Some(first) = findings.segments.first() else { return Ok(Offset::ZERO) };
+        for offset in &findings.snapshots {
+            let path = place::file_of(&self.directory, *offset, PRODUCERS_SUFFIX);
+            let Some(file) = self.read(&path, sidecar::SIDECAR_BYTES_MAX).await? else { continue };
+            // A snapshot is written only after everything below its offset is durable.
+            if let Some(body) = sidecar::open(sidecar::PRODUCERS, &file) {
+                (self.replay)(Replay::Snapshot(Bytes::copy_from_slice(body)));
+                return Ok(*offset);
+            }
+        }
+        Ok(first.base)
+    }
+
+    /// A segment that is not the last: it must end where the next begins.
+    async fn closed(&mut self, found: &Found, next: Offset) -> Result<Segment, StorageError> {
+        if next <= self.replay_from
+            && let Some(summary) = self.summary(found).await?
+            && summary.next_offset == next
+        {
+            let mut segment = summary.into_segment(Stage::Finished);
+            segment.index = None;
+            return Ok(segment);
+        }
+        let path = place::file_of(&self.directory, found.base, LOG_SUFFIX);
+        let (segment, end) = self.scan(found).await?;
+        if segment.next_offset != next {
+            let reason = match end {
+                End::File => format!("it ends at offset {}, the next begins at {next}", segment.next_offset),
+                End::Invalid(reason) => reason,
+            };
+            return Err(StorageError::corrupt(&path, segment.size, reason));
+        }
+        self.cut(&segment, found, &end).await?;
+        let sidecar = place::file_of(&self.directory, found.base, INDEX_SUFFIX);
+        let content = SegmentSummary::of(&segment).encode();
+        let failed = StorageError::io("writing", &sidecar);
+        self.store.disk().replace_file(&sidecar, content).await.map_err(failed)?;
+        Ok(Segment { stage: Stage::Finished, index: None, ..segment })
+    }
+
+    /// The last segment: finished if its sidecar says so, else scanned and cut at its last valid batch.
+    async fn last(&mut self, found: &Found) -> Result<Segment, StorageError> {
+        if let Some(summary) = self.summary(found).await?
+            && summary.next_offset <= self.replay_from
+        {
+            let mut segment = summary.into_segment(Stage::Finished);
+            segment.index = None;
+            return Ok(segment);
+        }
+        let (segment, end) = self.scan(found).await?;
+        self.cut(&segment, found, &end).await?;
+        let sidecar = place::file_of(&self.directory, found.base, INDEX_SUFFIX);
+        // It may grow again: what described it as finished goes first.
+        self.store.disk().remove_file(&sidecar).await.map_err(StorageError::io("removing", &sidecar))?;
+        let failed = StorageError::io("syncing", &self.directory);
+        self.store.disk().sync_directory(&self.directory).await.map_err(failed)?;
+        Ok(segment)
+    }
+
+    /// The sidecar's summary, if it describes the file as it is.
+    async fn summary(&self, found: &Found) -> Result<Option<SegmentSummary>, StorageError> {
+        let path = place::file_of(&self.directory, found.base, INDEX_SUFFIX);
+        let file = self.read(&path, sidecar::SUMMARY_READ_BYTES).await?;
+        let summary = file.and_then(|file| SegmentSummary::decode_summary(&file));
+        Ok(summary.filter(|summary| summary.base == found.base && summary.size == found.size))
+    }
+
+    /// Reads a segment from its start and replays what the snapshot lacks.
+    async fn scan(&mut self, found: &Found) -> Result<(Segment, End), StorageError> {
+        let path = place::file_of(&self.directory, found.base, LOG_SUFFIX);
+        let disk = self.store.disk();
+        let file = disk.open_file(&path, Access::Read).await.map_err(StorageError::io("opening", &path))?;
+        let mut segment = Segment::new(found.base);
+        let mut frontier = Frontier::start(found.base);
+        let interval = self.settings.index_interval_bytes;
+        let mut scan = Scan::new(file.clone(), &path, found.size);
+        let end = scan
+            .run(&mut frontier, |header, _| {
+                // When the broker saw it is not stored; it was not after the file's last change.
+                let seen = header.max_timestamp.min(found.modified);
+                segment.note(header, header.base_offset, seen, interval);
+                if self.epochs.start(header.leader_epoch, header.base_offset) {
+                    self.epochs_stale = true;
+                }
+                if header.base_offset >= self.replay_from {
+                    (self.replay)(Replay::Batch(*header));
+                }
+            })
+            .await?;
+        if let End::Invalid(reason) = &end {
+            let lost = scan.nonzero_bytes_from(frontier.position).await?;
+            if lost > 0 {
+                tracing::warn!(
+                    path = %path.display(), position = frontier.position, bytes = lost, %reason,
+                    "cutting a torn tail off the log"
+                );
+            }
+        }
+        drop(scan);
+        file.close().await.map_err(StorageError::io("closing", &path))?;
+        segment.durable = segment.size;
+        Ok((segment, end))
+    }
+
+    /// Cuts what follows a segment's last batch, durably.
+    async fn cut(&self, segment: &Segment, found: &Found, end: &End) -> Result<(), StorageError> {
+        if *end == End::File {
+            return Ok(());
+        }
+        let path = place::file_of(&self.directory, found.base, LOG_SUFFIX);
+        let failed = || StorageError::io("truncating", &path);
+        let disk = self.store.disk();
+        let file = disk.open_file(&path, Access::Durable).await.map_err(failed())?;
+        file.truncate(segment.size).await.map_err(failed())?;
+        file.close().await.map_err(failed())
+    }
+}

@@ -1,0 +1,73 @@
+//! Removing a whole log, and what an earlier removal left behind.
+//!
+//! Key invariant: a directory on its way out has a name that no partition can have, from one atomic rename on, so a topic
+//! created anew under the same name never meets it.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::error::StorageError;
+use super::log::{Log, Phase};
+use super::place;
+use crate::io::Disk;
+
+impl Log {
+    /// Ends the log for good: nothing more is appended or answered, its directory is renamed now and removed after
+    /// `file.delete.delay.ms`.
+    pub async fn remove(self: &Rc<Self>) -> Result<(), StorageError> {
+        let _alone = self.maintenance.acquire_permit(1).await.map_err(|_| StorageError::Closed)?;
+        let waiters = {
+            let mut state = self.state.borrow_mut();
+            state.phase = Phase::Closed;
+            std::mem::take(&mut state.waiters)
+        };
+        for waiter in waiters {
+            // Who no longer waits needs no answer.
+            let _ = waiter.answer.send(Err(StorageError::Closed));
+        }
+        self.wait_idle().await;
+        let disk = self.store.disk();
+        let deleted = self.place.deleted_directory(disk.directory(), uuid::Uuid::new_v4().as_u128());
+        {
+            let _names = self.names.write().await.map_err(|_| StorageError::Closed)?;
+            let writer = self.state.borrow_mut().writer.take();
+            if let Some(writer) = writer {
+                let failed = StorageError::io("closing", &self.directory);
+                writer.file.close().await.map_err(failed)?;
+            }
+            self.store.forget_log(self.number);
+            self.state.borrow_mut().chunks.clear();
+            match disk.rename(&self.directory, &deleted).await {
+                Ok(()) => {}
+                // A partition that never had a record has no directory.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+                Err(error) => return Err(StorageError::io("renaming", &self.directory)(error)),
+            }
+        }
+        let delay = Duration::from_millis(self.settings.get().delete_delay_ms.max(0) as u64);
+        let disk = disk.clone();
+        glommio::spawn_local(async move {
+            disk.sleep(delay).await;
+            if let Err(error) = disk.remove_directory(&deleted).await {
+                tracing::warn!(path = %deleted.display(), %error, "cannot remove a deleted partition");
+            }
+        })
+        .detach();
+        Ok(())
+    }
+}
+
+/// Removes the directories that were on their way out when the broker stopped. One shard calls it, once, at start. Returns
+/// how many there were.
+pub async fn remove_leftovers(disk: &Rc<Disk>) -> Result<usize, StorageError> {
+    let failed = || StorageError::io("listing", disk.directory());
+    let entries = disk.list(disk.directory()).await.map_err(failed())?.unwrap_or_default();
+    let mut removed = 0;
+    for entry in entries.iter().filter(|entry| entry.is_directory && place::is_deleted_directory(&entry.name))
+    {
+        let path = disk.directory().join(&entry.name);
+        disk.remove_directory(&path).await.map_err(StorageError::io("removing", &path))?;
+        removed += 1;
+    }
+    Ok(removed)
+}

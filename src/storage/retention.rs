@@ -1,0 +1,288 @@
+//! Taking records away: from the start by retention and DeleteRecords, from the end by truncation.
+//!
+//! Key invariant: the log start moves durably before anything below it goes, so that no crash brings deleted records or
+//! used offsets back. Only finished segments are deleted; the active one is rolled first. Files are renamed at once and
+//! removed after `file.delete.delay.ms`, so that a reader still at one is not cut short.
+
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::error::StorageError;
+use super::log::{Log, LogSettings, Phase, State};
+use super::place::{self, DELETED_SUFFIX, INDEX_SUFFIX, LOG_START_FILE, LOG_SUFFIX, PRODUCERS_SUFFIX};
+use super::scan;
+use super::segment::{Segment, Stage};
+use super::sidecar;
+use crate::io::Access;
+use crate::model::{Offset, TimestampMs};
+
+impl Log {
+    /// Moves the log start up to `offset`, durably, and deletes the segments wholly below it (DeleteRecords, KIP-107).
+    /// An offset at or below the start changes nothing; one above the durable end is `OutOfRange`.
+    pub async fn advance_log_start(self: &Rc<Self>, offset: Offset) -> Result<(), StorageError> {
+        let _alone = self.maintenance.acquire_permit(1).await.map_err(|_| StorageError::Closed)?;
+        let bounds = {
+            let state = self.state.borrow();
+            if matches!(state.phase, Phase::Closed) {
+                return Err(StorageError::Closed);
+            }
+            state.bounds
+        };
+        if offset > bounds.durable_end {
+            return Err(StorageError::OutOfRange { offset, start: bounds.start, end: bounds.durable_end });
+        }
+        if offset > bounds.start {
+            self.save_log_start(offset).await?;
+        }
+        self.delete_below_start().await.map(|_| ())
+    }
+
+    /// Deletes what `retention.ms`, `retention.bytes` and the log start allow; returns how many segments went.
+    pub async fn apply_retention(self: &Rc<Self>, now: TimestampMs) -> Result<usize, StorageError> {
+        let _alone = self.maintenance.acquire_permit(1).await.map_err(|_| StorageError::Closed)?;
+        self.state.borrow().phase.check()?;
+        let settings = self.settings.get();
+        if settings.delete {
+            let (doomed, roll) = self.state.borrow().doomed(&settings, now);
+            if roll {
+                self.roll();
+                self.kick();
+                self.wait_idle().await;
+                self.state.borrow().phase.check()?;
+            }
+            if let Some(start) = self.state.borrow().start_after(doomed) {
+                self.save_log_start(start).await?;
+            }
+        }
+        self.delete_below_start().await
+    }
+
+    /// Makes a higher log start durable, then visible.
+    async fn save_log_start(self: &Rc<Self>, offset: Offset) -> Result<(), StorageError> {
+        self.prepare_directory().await?;
+        let path = self.directory.join(LOG_START_FILE);
+        let content = sidecar::encode_log_start(offset);
+        self.store.disk().replace_file(&path, content).await.map_err(StorageError::io("writing", &path))?;
+        {
+            let mut state = self.state.borrow_mut();
+            state.bounds.start = state.bounds.start.max(offset);
+            if state.epochs.truncate_start(offset) {
+                state.on_disk.epochs_stale = true;
+            }
+            state.check_invariants();
+        }
+        self.kick();
+        Ok(())
+    }
+
+    /// Deletes the finished segments that lie wholly below the log start.
+    async fn delete_below_start(self: &Rc<Self>) -> Result<usize, StorageError> {
+        let gone: Vec<Segment> = {
+            let mut state = self.state.borrow_mut();
+            let start = state.bounds.start;
+            let count = state
+                .segments
+                .iter()
+                .take_while(|segment| {
+                    segment.next_offset <= start && matches!(segment.stage, Stage::Finished)
+                })
+                .count();
+            // The last one is active and stays.
+            let count = count.min(state.segments.len() - 1);
+            let gone = state.segments.drain(..count).collect::<Vec<_>>();
+            let first = state.segments[0].base;
+            state.chunks.retain(|chunk| chunk.segment >= first);
+            gone
+        };
+        let bases: Vec<Offset> = gone.iter().map(|segment| segment.base).collect();
+        self.delete_files(&bases).await?;
+        Ok(gone.len())
+    }
+
+    /// Renames the files of segments out of the way, in the order given, and removes them later.
+    async fn delete_files(&self, bases: &[Offset]) -> Result<(), StorageError> {
+        if bases.is_empty() {
+            return Ok(());
+        }
+        let disk = self.store.disk();
+        let mut renamed = Vec::with_capacity(bases.len());
+        {
+            let _names = self.names.write().await.map_err(|_| StorageError::Closed)?;
+            for base in bases {
+                self.store.forget((self.number, *base));
+                for suffix in [INDEX_SUFFIX, PRODUCERS_SUFFIX] {
+                    let path = place::file_of(&self.directory, *base, suffix);
+                    disk.remove_file(&path).await.map_err(StorageError::io("removing", &path))?;
+                }
+                let path = place::file_of(&self.directory, *base, LOG_SUFFIX);
+                let mut deleted = path.clone().into_os_string();
+                deleted.push(DELETED_SUFFIX);
+                let deleted = PathBuf::from(deleted);
+                match disk.rename(&path, &deleted).await {
+                    Ok(()) => renamed.push(deleted),
+                    // An active segment without a batch has no file yet.
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(StorageError::io("renaming", &path)(error)),
+                }
+            }
+        }
+        let delay = Duration::from_millis(self.settings.get().delete_delay_ms.max(0) as u64);
+        let disk = disk.clone();
+        glommio::spawn_local(async move {
+            disk.sleep(delay).await;
+            for path in renamed {
+                if let Err(error) = disk.remove_file(&path).await {
+                    tracing::warn!(path = %path.display(), %error, "cannot remove a deleted segment");
+                }
+            }
+        })
+        .detach();
+        Ok(())
+    }
+
+    /// Cuts the log at the batch that holds `offset`: that batch and all after it go. Returns the new log end, which is
+    /// below `offset` if that lay within a batch. Whoever waits for what is cut off gets `OutOfRange`. The caller sees to
+    /// it that nothing is appended meanwhile, and rebuilds its producer state.
+    pub async fn truncate_to(self: &Rc<Self>, offset: Offset) -> Result<Offset, StorageError> {
+        let _alone = self.maintenance.acquire_permit(1).await.map_err(|_| StorageError::Closed)?;
+        self.wait_idle().await;
+        {
+            let mut state = self.state.borrow_mut();
+            state.phase.check()?;
+            let bounds = state.bounds;
+            if offset >= bounds.end {
+                return Ok(bounds.end);
+            }
+            if offset < bounds.start {
+                return Err(StorageError::OutOfRange { offset, start: bounds.start, end: bounds.end });
+            }
+            // Holds the flusher off.
+            state.flushing = true;
+        }
+        let result = self.truncate_files(offset).await;
+        self.state.borrow_mut().flushing = false;
+        if let Err(error) = &result {
+            self.poison(error);
+        }
+        self.kick();
+        result
+    }
+
+    async fn truncate_files(self: &Rc<Self>, offset: Offset) -> Result<Offset, StorageError> {
+        self.prepare_directory().await?;
+        let (base, position) = self.batch_position(offset).await?;
+        let writer = self.state.borrow_mut().writer.take();
+        if let Some(writer) = writer {
+            let failed = StorageError::io("closing", &self.directory);
+            writer.file.close().await.map_err(failed)?;
+        }
+        let later: Vec<Offset> = {
+            let state = self.state.borrow();
+            state.segments.iter().rev().map(|segment| segment.base).filter(|later| *later > base).collect()
+        };
+        // Newest first: a crash in between leaves a log without a gap.
+        self.delete_files(&later).await?;
+        self.store.forget((self.number, base));
+        let index = place::file_of(&self.directory, base, INDEX_SUFFIX);
+        let disk = self.store.disk();
+        disk.remove_file(&index).await.map_err(StorageError::io("removing", &index))?;
+        if let Some(snapshot) = later.last() {
+            let path = place::file_of(&self.directory, *snapshot, PRODUCERS_SUFFIX);
+            disk.remove_file(&path).await.map_err(StorageError::io("removing", &path))?;
+        }
+        disk.sync_directory(&self.directory).await.map_err(StorageError::io("syncing", &self.directory))?;
+        let segment = self.cut_and_rebuild(base, position).await?;
+        let end = segment.next_offset;
+        self.state.borrow_mut().replace_end(segment);
+        self.save_epochs().await?;
+        Ok(end)
+    }
+
+    /// Cuts a segment's file, durably, and reads what is left of it.
+    async fn cut_and_rebuild(&self, base: Offset, size: u64) -> Result<Segment, StorageError> {
+        let path = place::file_of(&self.directory, base, LOG_SUFFIX);
+        let failed = || StorageError::io("truncating", &path);
+        let seen = self.state.borrow().segments.iter().find(|s| s.base == base).map(|s| s.times.last_append);
+        let file = {
+            let _names = self.names.read().await.map_err(|_| StorageError::Closed)?;
+            self.store.disk().open_file(&path, Access::Durable).await.map_err(failed())?
+        };
+        file.truncate(size).await.map_err(failed())?;
+        let interval = self.settings.get().index_interval_bytes;
+        let seen = seen.unwrap_or(TimestampMs::NONE);
+        let segment = scan::rebuild(file.clone(), &path, (base, size), interval, seen).await?;
+        file.close().await.map_err(failed())?;
+        Ok(segment)
+    }
+
+    /// The segment and position of the batch that holds `offset`.
+    async fn batch_position(&self, offset: Offset) -> Result<(Offset, u64), StorageError> {
+        let place = self.locate(offset).await?;
+        let mut position = place.position;
+        while position < place.size {
+            let window = self.window(&place, position, crate::record::HEADER_BYTES as u64).await?;
+            let header =
+                crate::record::BatchHeader::parse(&window).map_err(|_| self.damaged(&place, position))?;
+            if header.next_offset() > offset {
+                return Ok((place.segment, position));
+            }
+            position += u64::from(header.size_bytes);
+        }
+        Ok((place.segment, place.size))
+    }
+}
+
+impl State {
+    /// How many of the oldest segments retention takes, and whether the active one is among them.
+    fn doomed(&self, settings: &LogSettings, now: TimestampMs) -> (usize, bool) {
+        let expired = |segment: &Segment| {
+            settings.retention_ms >= 0
+                && segment.size > 0
+                && now.since(segment.age_bound()) > settings.retention_ms
+        };
+        let by_time = self.segments.iter().take_while(|segment| expired(segment)).count();
+        let mut excess = match u64::try_from(settings.retention_bytes) {
+            Ok(bytes) => self.segments.iter().map(|segment| segment.size).sum::<u64>().saturating_sub(bytes),
+            Err(_) => 0,
+        };
+        let mut by_size = 0;
+        for segment in self.segments.iter().filter(|segment| segment.size > 0) {
+            if segment.size > excess {
+                break;
+            }
+            excess -= segment.size;
+            by_size += 1;
+        }
+        let doomed = by_time.max(by_size);
+        (doomed, doomed == self.segments.len() && self.active().size > 0)
+    }
+
+    /// Where the log starts once `doomed` segments are gone, if that is higher than now; only what is durable goes.
+    fn start_after(&self, doomed: usize) -> Option<Offset> {
+        let last =
+            self.segments.iter().take(doomed).take_while(|segment| segment.durable == segment.size).last()?;
+        Some(last.next_offset).filter(|start| *start > self.bounds.start)
+    }
+
+    /// Makes `segment` the active one, dropping what lies beyond it.
+    fn replace_end(&mut self, segment: Segment) {
+        let (base, end) = (segment.base, segment.next_offset);
+        while self.segments.back().is_some_and(|last| last.base >= base) {
+            self.segments.pop_back();
+        }
+        self.segments.push_back(segment);
+        self.chunks.retain(|chunk| chunk.next_offset() <= end);
+        self.epochs.truncate_end(end);
+        self.on_disk.epochs_stale = true;
+        self.bounds.end = end;
+        self.bounds.durable_end = end;
+        let bounds = self.bounds;
+        for waiter in self.waiters.drain(..) {
+            let error = StorageError::OutOfRange { offset: waiter.end, start: bounds.start, end };
+            // Who no longer waits needs no answer.
+            let _ = waiter.answer.send(Err(error));
+        }
+        self.check_invariants();
+    }
+}

@@ -1,0 +1,4 @@
+//! Tests of whole logs; one file for each behaviour.
+
+mod log_files;
+mod reading;
