@@ -146,8 +146,13 @@ impl Cluster {
         retrying(settling, || async {
             let entry = MetadataRequestTopic::default().with_name(Some(topic_name(name)));
             let answered = self.metadata(Some(vec![entry]), create).await?;
-            let refused = |code: i16| ClientError::refused(format!("topic {name}"), code, None);
-            let topic = answered.first().ok_or(refused(ErrorCode::UnknownTopicOrPartition.code()))?;
+            let refused = |code: i16| {
+                let unknown = code == ErrorCode::UnknownTopicOrPartition.code();
+                let message = unknown.then(|| "there is no such topic".to_owned());
+                ClientError::refused(format!("topic {name}"), code, message)
+            };
+            let missing = || refused(ErrorCode::UnknownTopicOrPartition.code());
+            let topic = answered.first().ok_or_else(missing)?;
             match topic.error_code {
                 0 => Ok(facts(topic, name)),
                 code => Err(refused(code)),

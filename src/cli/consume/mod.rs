@@ -102,7 +102,7 @@ impl Consume {
         let ended = self.print(&mut reader, &mut printed).await;
         let flushed = printed.out.flush().map_err(Failure::output);
         if !self.quiet {
-            eprintln!("{} records read.", output::grouped(printed.records));
+            eprintln!("{} read.", output::counted(printed.records, "record"));
         }
         ended.and(flushed)
     }

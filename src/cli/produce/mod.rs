@@ -51,7 +51,7 @@ pub struct Produce {
 struct Format {
     /// Lines hold a key, this, and the value. \t stands for a tab.
     #[arg(long, value_name = "TEXT", value_parser = separator)]
-    key_separator: Option<Vec<u8>>,
+    key_separator: Option<String>,
     /// Lines begin with headers, such as `name:value,name:value`, and a tab.
     #[arg(long)]
     parse_headers: bool,
@@ -157,8 +157,10 @@ impl Produce {
     }
 
     fn append_all(&self, chunk: &Chunk, producer: &mut Producer) -> Result<(), Failure> {
-        let separators =
-            Separators { headers: self.format.parse_headers, key: self.format.key_separator.as_deref() };
+        let separators = Separators {
+            headers: self.format.parse_headers,
+            key: self.format.key_separator.as_deref().map(str::as_bytes),
+        };
         let fixed = self.format.header.iter().map(|(name, value)| (name.as_bytes(), Some(value.as_bytes())));
         let fixed: Vec<(&[u8], Option<&[u8]>)> = fixed.collect();
         let timestamp = now();
@@ -193,8 +195,8 @@ impl Produce {
         if !self.quiet {
             let word = if self.delivery.acks == Acks::None { "Sent, unacknowledged:" } else { "Delivered" };
             eprintln!(
-                "{word} {} records ({}) to {topic} in {:.2} s, {}.",
-                output::grouped(delivered.records),
+                "{word} {} ({}) to {topic} in {:.2} s, {}.",
+                output::counted(delivered.records, "record"),
                 output::bytes(tally.input_bytes),
                 taken.as_secs_f64(),
                 output::bytes_per_second(tally.input_bytes, taken)
@@ -217,9 +219,9 @@ fn codec(text: &str) -> Result<Codec, String> {
     Codec::from_name(text).ok_or_else(|| "it is none, gzip, snappy, lz4 or zstd".to_owned())
 }
 
-fn separator(text: &str) -> Result<Vec<u8>, String> {
+fn separator(text: &str) -> Result<String, String> {
     if text.is_empty() {
         return Err("it must not be empty".to_owned());
     }
-    Ok(text.replace("\\t", "\t").into_bytes())
+    Ok(text.replace("\\t", "\t"))
 }

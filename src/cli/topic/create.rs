@@ -60,15 +60,10 @@ impl Create {
         output::print(&match created {
             Some(created) if created.partitions > 0 => format!(
                 "Created topic {name} with {}.\n",
-                counted(i64::from(created.partitions), "partition")
+                output::counted(u64::from(created.partitions.unsigned_abs()), "partition")
             ),
             Some(_) => format!("Created topic {name}.\n"),
             None => format!("Topic {name} exists already.\n"),
         })
     }
-}
-
-/// `1 partition`, `2 partitions`.
-fn counted(count: i64, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
