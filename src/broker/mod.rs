@@ -7,6 +7,7 @@
 mod allocator;
 mod banner;
 mod boot;
+pub mod checks;
 mod cpus;
 mod error;
 mod executor;

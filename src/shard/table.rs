@@ -146,7 +146,10 @@ impl Table {
             if let Slot::Ready(partition) = slot {
                 partition.disturb();
                 if let Err(error) = partition.log().close().await {
-                    tracing::error!("the log of partition {:?} is not closed cleanly: {error}", partition.id());
+                    tracing::error!(
+                        "the log of partition {:?} is not closed cleanly: {error}",
+                        partition.id()
+                    );
                 }
             }
         }
@@ -186,7 +189,8 @@ impl Table {
         let place =
             LogPlace { topic: topic.image.name.clone(), topic_id: id.topic_id, partition: id.partition };
         let directory = place.directory(self.store.disk().directory());
-        let opened = Partition::open(&self.store, place, partition.leader_epoch, topic.settings.clone()).await;
+        let opened =
+            Partition::open(&self.store, place, partition.leader_epoch, topic.settings.clone()).await;
         let slot = match opened {
             Ok(partition) => Slot::Ready(partition),
             Err(error) => {
@@ -211,7 +215,9 @@ impl Table {
             if let Slot::Ready(partition) = slot {
                 partition.disturb();
                 if let Err(error) = partition.log().remove().await {
-                    tracing::error!("the directory of the deleted partition {id:?} cannot be removed: {error}");
+                    tracing::error!(
+                        "the directory of the deleted partition {id:?} cannot be removed: {error}"
+                    );
                 }
             }
         }
