@@ -4,13 +4,19 @@
 //! `errors` and in the handlers, nowhere below. Produce begins when it is read, so that requests overlap; every other
 //! request runs when all earlier ones of its connection are answered, as in Kafka.
 
+mod alter_configs;
 mod api_versions;
+mod config_resources;
 mod delete_records;
+mod describe_configs;
 mod errors;
 mod fetch;
 mod find_coordinator;
+mod incremental_alter_configs;
 mod init_producer_id;
+mod list_config_resources;
 mod list_offsets;
+pub mod loggers;
 mod metadata;
 mod offset_for_leader_epoch;
 mod produce;
@@ -82,6 +88,16 @@ async fn answer(server: &Rc<Server>, client: &Rc<Client>, header: RequestHeader,
         }
         ApiKey::FindCoordinator => {
             serve(header, body, |request| async move { find_coordinator::handle(&request, version) }).await
+        }
+        ApiKey::DescribeConfigs => {
+            serve(header, body, |request| describe_configs::handle(server, request)).await
+        }
+        ApiKey::AlterConfigs => serve(header, body, |request| alter_configs::handle(server, request)).await,
+        ApiKey::IncrementalAlterConfigs => {
+            serve(header, body, |request| incremental_alter_configs::handle(server, request)).await
+        }
+        ApiKey::ListConfigResources => {
+            serve(header, body, |request| list_config_resources::handle(server, request, version)).await
         }
         other => Outcome::Close(format!("{other:?} is offered but has no handler")),
     }
