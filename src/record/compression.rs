@@ -217,7 +217,7 @@ mod tests {
         let bytes: Vec<u8> = (0..300_000_u32).flat_map(|n| (n / 7).to_be_bytes()).collect();
         for codec in Codec::ALL {
             assert_eq!(roundtrip(codec, &bytes), bytes, "{codec:?}");
-            assert_eq!(roundtrip(codec, &[]), [], "{codec:?}");
+            assert!(roundtrip(codec, &[]).is_empty(), "{codec:?}");
             assert_eq!(Codec::from_name(codec.name()), Some(codec));
         }
     }
