@@ -4,6 +4,7 @@
 //! serves one broker; when `serve` returns without an error, everything acknowledged is on the device and the logs are
 //! closed.
 
+mod allocator;
 mod banner;
 mod boot;
 mod cpus;
