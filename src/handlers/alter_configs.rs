@@ -47,8 +47,9 @@ fn admit(resource: &AlterConfigsResource, node: BrokerId) -> Result<(ConfigResou
         resource.configs.iter().map(|config| (config.name.as_str(), config.value.is_none())),
     )?;
     let altered = config_resources::to_alter(asked(resource), Manner::Whole, node)?;
-    let settings = resource.configs.iter().filter_map(|config| {
-        config.value.as_ref().map(|value| (config.name.to_string(), value.to_string()))
-    });
+    let settings = resource
+        .configs
+        .iter()
+        .filter_map(|config| config.value.as_ref().map(|value| (config.name.to_string(), value.to_string())));
     Ok((altered, ConfigChange::Replace(settings.collect())))
 }

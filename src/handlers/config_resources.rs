@@ -55,9 +55,7 @@ pub fn repeated<'a>(resources: impl Iterator<Item = Asked<'a>> + Clone) -> HashS
 }
 
 /// Refuses a setting that is named twice, and values that are missing where one is needed.
-pub fn check_settings<'a>(
-    settings: impl Iterator<Item = (&'a str, bool)> + Clone,
-) -> Result<(), Fault> {
+pub fn check_settings<'a>(settings: impl Iterator<Item = (&'a str, bool)> + Clone) -> Result<(), Fault> {
     let mut seen = HashSet::new();
     if !settings.clone().all(|(name, _)| seen.insert(name)) {
         return Err(Fault::request("Error due to duplicate config keys"));
@@ -119,7 +117,9 @@ fn node_id(name: &str) -> Result<BrokerId, Fault> {
 pub fn to_describe(kind: ResourceKind, name: &str, node: BrokerId) -> Result<ConfigResource, Fault> {
     let broker = |expected: &str| match name.parse().map(BrokerId) {
         Ok(id) if id == node => Ok(id),
-        Ok(_) => Err(Fault::request(format!("Unexpected broker id, expected {expected} but received {name}"))),
+        Ok(_) => {
+            Err(Fault::request(format!("Unexpected broker id, expected {expected} but received {name}")))
+        }
         Err(_) => Err(Fault::request(format!("Broker id must be an integer, but it is: {name}"))),
     };
     match kind {
@@ -186,7 +186,8 @@ mod tests {
     const NODE: BrokerId = BrokerId(1);
 
     fn altered(kind: i8, name: &str) -> Result<ConfigResource, String> {
-        to_alter(Asked { kind, name }, Manner::Incremental, NODE).map_err(|fault| fault.message.unwrap_or_default())
+        to_alter(Asked { kind, name }, Manner::Incremental, NODE)
+            .map_err(|fault| fault.message.unwrap_or_default())
     }
 
     fn described(kind: ResourceKind, name: &str) -> Result<ConfigResource, String> {
@@ -235,7 +236,8 @@ mod tests {
             check(&[("a", true), ("b", false), ("c", true)]),
             Err("Null value not supported for : a, c".to_owned())
         );
-        let twice = [Asked { kind: 2, name: "a" }, Asked { kind: 4, name: "a" }, Asked { kind: 2, name: "a" }];
+        let twice =
+            [Asked { kind: 2, name: "a" }, Asked { kind: 4, name: "a" }, Asked { kind: 2, name: "a" }];
         assert_eq!(repeated(twice.into_iter()), HashSet::from([twice[0]]));
     }
 }

@@ -15,8 +15,8 @@ use super::config_resources::{self, Fault};
 use super::topics::text;
 use super::{Server, loggers};
 use crate::config::{
-    BrokerSettings, Entry, Kind, ResourceKind, Source, describe_broker, describe_client_metrics, describe_cluster,
-    describe_group, describe_topic,
+    BrokerSettings, Entry, Kind, ResourceKind, Source, describe_broker, describe_client_metrics,
+    describe_cluster, describe_group, describe_topic,
 };
 use crate::metadata::{ConfigResource, Image};
 use crate::model::BrokerId;
@@ -32,13 +32,11 @@ struct Detail {
 /// Answers every resource in the order of the request.
 pub async fn handle(server: &Rc<Server>, request: DescribeConfigsRequest) -> DescribeConfigsResponse {
     let (image, settings) = (server.shard().image(), server.shard().settings());
-    let detail =
-        Detail { synonyms: request.include_synonyms, documentation: request.include_documentation };
+    let detail = Detail { synonyms: request.include_synonyms, documentation: request.include_documentation };
     // As in Kafka, a number that is no kind of resource spoils the whole request.
-    let unknown = request.resources.iter().find(|asked| ResourceKind::from_wire(asked.resource_type).is_none());
-    let refused = unknown.map(|asked| {
-        Fault::request(format!("Unexpected resource type UNKNOWN for resource {}", asked.resource_name.as_str()))
-    });
+    let unknown =
+        request.resources.iter().find(|asked| ResourceKind::from_wire(asked.resource_type).is_none());
+    let refused = unknown.map(|_| Fault::request(ErrorCode::InvalidRequest.message()));
     let results = request.resources.iter().map(|asked| {
         let entries = match &refused {
             Some(fault) => Err(fault.clone()),
@@ -66,7 +64,7 @@ fn entries(
         }
         ConfigResource::Topic(_) => describe_topic(stored, settings),
         ConfigResource::BrokerDefault => describe_cluster(settings),
-        ConfigResource::Broker(_) => describe_broker(settings),
+        ConfigResource::Broker(_) => describe_broker(settings, image.brokers().len()),
         ConfigResource::BrokerLogger(_) => loggers::levels().into_iter().map(level).collect(),
         ConfigResource::ClientMetrics(_) => describe_client_metrics(stored),
         ConfigResource::Group(_) => describe_group(stored, settings),
@@ -152,7 +150,10 @@ mod tests {
         assert_eq!(answer(&asked(32, "g", None), ALL).configs.len(), 11);
         assert_eq!(answer(&asked(32, "g", Some(&[])), ALL).configs.len(), 11);
         let two = answer(&asked(32, "g", Some(&["share.isolation.level", "no.such"])), ALL);
-        assert_eq!(two.configs.iter().map(|c| c.name.as_str()).collect::<Vec<_>>(), ["share.isolation.level"]);
+        assert_eq!(
+            two.configs.iter().map(|c| c.name.as_str()).collect::<Vec<_>>(),
+            ["share.isolation.level"]
+        );
     }
 
     #[test]

@@ -57,9 +57,11 @@ fn asked(resource: &AlterConfigsResource) -> Asked<'_> {
 /// The changes that are asked for, if the request is well formed.
 fn admit(resource: &AlterConfigsResource, node: BrokerId) -> Result<(ConfigResource, Vec<Change>), Fault> {
     let deletes = |operation| Operation::from_wire(operation) == Some(Operation::Delete);
-    config_resources::check_settings(resource.configs.iter().map(|config| {
-        (config.name.as_str(), config.value.is_none() && !deletes(config.config_operation))
-    }))?;
+    config_resources::check_settings(
+        resource.configs.iter().map(|config| {
+            (config.name.as_str(), config.value.is_none() && !deletes(config.config_operation))
+        }),
+    )?;
     let altered = config_resources::to_alter(asked(resource), Manner::Incremental, node)?;
     let is_logger = ResourceKind::from_wire(resource.resource_type) == Some(ResourceKind::BrokerLogger);
     let changes = resource.configs.iter().map(|config| {
@@ -97,7 +99,11 @@ mod tests {
 
     use super::*;
 
-    fn resource(kind: i8, name: &'static str, config: (&'static str, i8, Option<&'static str>)) -> AlterConfigsResource {
+    fn resource(
+        kind: i8,
+        name: &'static str,
+        config: (&'static str, i8, Option<&'static str>),
+    ) -> AlterConfigsResource {
         let (setting, operation, value) = config;
         AlterConfigsResource::default()
             .with_resource_type(kind)
@@ -142,10 +148,12 @@ mod tests {
     #[test]
     fn levels_are_only_checked_if_that_was_asked() {
         let before = loggers::levels();
-        let change = Change { name: "corelog".to_owned(), operation: Operation::Set, value: Some("TRACE".to_owned()) };
+        let change =
+            Change { name: "corelog".to_owned(), operation: Operation::Set, value: Some("TRACE".to_owned()) };
         assert_eq!(change_levels(&[change], true), Ok(()));
         assert_eq!(loggers::levels(), before);
-        let unknown = Change { name: "kafka".to_owned(), operation: Operation::Set, value: Some("INFO".to_owned()) };
+        let unknown =
+            Change { name: "kafka".to_owned(), operation: Operation::Set, value: Some("INFO".to_owned()) };
         assert_eq!(
             change_levels(&[unknown], false),
             Err(Fault::new(ErrorCode::InvalidConfig, "Logger kafka does not exist!"))

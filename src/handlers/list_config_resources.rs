@@ -48,14 +48,20 @@ fn listed(kinds: &[ResourceKind], image: &Image) -> Vec<Listed> {
             }));
         }
     };
-    add(ResourceKind::Group, &mut image.configured().filter_map(|(resource, _)| match resource {
-        ConfigResource::Group(name) => Some(name.clone()),
-        _ => None,
-    }));
-    add(ResourceKind::ClientMetrics, &mut image.configured().filter_map(|(resource, _)| match resource {
-        ConfigResource::ClientMetrics(name) => Some(name.clone()),
-        _ => None,
-    }));
+    add(
+        ResourceKind::Group,
+        &mut image.configured().filter_map(|(resource, _)| match resource {
+            ConfigResource::Group(name) => Some(name.clone()),
+            _ => None,
+        }),
+    );
+    add(
+        ResourceKind::ClientMetrics,
+        &mut image.configured().filter_map(|(resource, _)| match resource {
+            ConfigResource::ClientMetrics(name) => Some(name.clone()),
+            _ => None,
+        }),
+    );
     add(ResourceKind::BrokerLogger, &mut image.brokers().map(|broker| broker.id.to_string()));
     add(ResourceKind::Broker, &mut image.brokers().map(|broker| broker.id.to_string()));
     add(ResourceKind::Topic, &mut image.topics().map(|topic| topic.name.clone()));
