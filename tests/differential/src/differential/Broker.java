@@ -53,9 +53,16 @@ final class Broker {
     }
 
     ObjectNode ask(ApiKeys api, int version, String text) {
+        JsonNode given;
         try {
-            int id = control.nextCorrelation();
-            control.send(Wire.encode(api, version, Schema.JSON.readTree(text), "settle", id, startMs));
+            given = Schema.JSON.readTree(text);
+        } catch (IOException e) {
+            throw new IllegalArgumentException(text, e);
+        }
+        int id = control.nextCorrelation();
+        byte[] frame = Wire.encode(api, version, given, "settle", id, startMs);
+        try {
+            control.send(frame);
             return control.receive(api, version, id, Wire.ANSWER_MS_MAX);
         } catch (IOException e) {
             control.close();
@@ -68,13 +75,17 @@ final class Broker {
     }
 
     String topicId(String topic) {
-        if (!topicIds.containsKey(topic)) learn("[{name:'" + topic + "', topicId:'" + NO_TOPIC_ID + "'}]");
+        if (!topicIds.containsKey(topic)) learn(named(topic));
         return topicIds.getOrDefault(topic, UNKNOWN_TOPIC_ID);
     }
 
     String topicName(String id) {
         if (!topicNames.containsKey(id)) learn("null");
         return topicNames.get(id);
+    }
+
+    private static String named(String topic) {
+        return "[{name:'" + topic + "',topicId:'" + NO_TOPIC_ID + "'}]";
     }
 
     private ObjectNode learn(String topics) {
@@ -88,13 +99,16 @@ final class Broker {
     }
 
     // After a request that changes metadata: waits until the broker serves what it has just answered.
-    void settle(ApiKeys api, JsonNode request) {
+    void settle(ApiKeys api, JsonNode request, JsonNode answer) {
         switch (api) {
-            case CREATE_TOPICS: case CREATE_PARTITIONS:
-                for (String topic : names(request)) awaitTopic(topic);
+            case CREATE_TOPICS:
+                for (String topic : done(answer.path("topics"))) awaitTopic(topic, 1);
+                break;
+            case CREATE_PARTITIONS:
+                for (String topic : done(answer.path("results"))) awaitTopic(topic, count(request, topic));
                 break;
             case DELETE_TOPICS:
-                for (String topic : names(request)) awaitGone(topic);
+                for (String topic : done(answer.path("responses"))) awaitGone(topic);
                 pause(APPLY_MS);
                 break;
             case ALTER_CONFIGS: case INCREMENTAL_ALTER_CONFIGS: case ELECT_LEADERS: case UPDATE_FEATURES:
@@ -105,25 +119,29 @@ final class Broker {
         }
     }
 
-    private static Set<String> names(JsonNode request) {
+    private static Set<String> done(JsonNode results) {
         Set<String> out = new HashSet<>();
-        for (JsonNode topic : request.path("topics")) out.add(topic.path("name").asText());
-        for (JsonNode name : request.path("topicNames")) out.add(name.asText());
+        for (JsonNode result : results) {
+            if (result.path("errorCode").asInt(-1) == 0) out.add(result.path("name").asText());
+        }
         return out;
     }
 
-    // A topic that does not exist is not waited for: the request may have been refused.
-    void awaitTopic(String topic) {
-        if (topic.isEmpty() || topic.length() > 249 || !topic.matches("[a-zA-Z0-9._-]+")) return;
+    private static int count(JsonNode request, String topic) {
+        for (JsonNode t : request.path("topics")) {
+            if (t.path("name").asText().equals(topic)) return t.path("count").asInt(1);
+        }
+        return 1;
+    }
+
+    // Returns once the topic has so many partitions and all of them answer, or after SETTLE_MS_MAX.
+    void awaitTopic(String topic, int partitions) {
         long end = System.currentTimeMillis() + SETTLE_MS_MAX;
         topicIds.remove(topic);
-        int tries = 0;
         while (System.currentTimeMillis() < end) {
-            ObjectNode answer = learn("[{name:'" + topic + "', topicId:'" + NO_TOPIC_ID + "'}]");
-            JsonNode found = answer.path("topics").path(0);
-            if (found.path("errorCode").asInt() == 0 && led(found) && served(topic, found.path("partitions"))) return;
-            if (found.path("errorCode").asInt() == 3 && ++tries * 10 > APPLY_MS) return;
-            pause(10);
+            JsonNode found = learn(named(topic)).path("topics").path(0);
+            if (found.path("partitions").size() >= partitions && led(found) && served(topic, found.path("partitions"))) return;
+            pause(5);
         }
     }
 
@@ -131,12 +149,14 @@ final class Broker {
         for (JsonNode partition : topic.path("partitions")) {
             if (partition.path("leaderId").asInt() < 0) return false;
         }
-        return topic.path("partitions").size() > 0;
+        return true;
     }
 
     private boolean served(String topic, JsonNode partitions) {
         StringBuilder list = new StringBuilder();
-        for (JsonNode p : partitions) list.append("{partitionIndex:").append(p.path("partitionIndex")).append(",timestamp:-1},");
+        for (JsonNode p : partitions) {
+            list.append(list.isEmpty() ? "" : ",").append("{partitionIndex:").append(p.path("partitionIndex")).append(",timestamp:-1}");
+        }
         JsonNode answer = ask(ApiKeys.LIST_OFFSETS, 7, "{replicaId:-1,topics:[{name:'" + topic + "',partitions:[" + list + "]}]}");
         for (JsonNode p : answer.path("topics").path(0).path("partitions")) {
             if (p.path("errorCode").asInt() != 0) return false;
@@ -145,9 +165,8 @@ final class Broker {
     }
 
     private void awaitGone(String topic) {
-        if (topic.isEmpty() || topic.equals("null") || topic.length() > 249 || topic.contains("'")) return;
         for (int i = 0; i < 10; i++) {
-            if (learn("[{name:'" + topic + "', topicId:'" + NO_TOPIC_ID + "'}]").path("topics").path(0).path("errorCode").asInt() != 0) break;
+            if (learn(named(topic)).path("topics").path(0).path("errorCode").asInt() != 0) break;
             pause(20);
         }
         topicIds.remove(topic);

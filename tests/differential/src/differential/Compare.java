@@ -65,13 +65,15 @@ final class Compare {
 
     private static String key(JsonNode element) {
         StringBuilder key = new StringBuilder();
+        boolean keyed = false;
         for (Iterator<String> it = KEYS.iterator(); it.hasNext(); ) {
             JsonNode part = element.path(it.next());
+            keyed |= part.isTextual() && part.asText().isEmpty();
             if (!part.isValueNode() || part.isNull() || part.asText().isEmpty() || part.asText().equals(Broker.NO_TOPIC_ID)) continue;
             if (key.length() > 0) key.append('/');
             key.append(part.asText());
         }
-        return key.toString();
+        return key.length() == 0 && keyed ? "<no name>" : key.toString();
     }
 
     private static String shown(JsonNode node) {

@@ -73,7 +73,7 @@ final class Runner {
             case "disconnect": wire().close(); break;
             case "client": client = text.equals("null") ? null : text; break;
             case "sleep": Broker.pause(Long.parseLong(text)); break;
-            case "await": broker.awaitTopic(text); break;
+            case "await": broker.awaitTopic(text, 1); break;
             case "frame": case "bytes": raw(step, text); break;
             case "silence": silence(); break;
             default: throw new IllegalArgumentException("no step is named " + step.verb());
@@ -113,7 +113,7 @@ final class Runner {
         }
         tookMs = (System.nanoTime() - from) / 1_000_000;
         add(api, v, text, answer, step.verb().equals("setup"));
-        if (!given.path("validateOnly").asBoolean()) broker.settle(api, given);
+        if (!given.path("validateOnly").asBoolean()) broker.settle(api, given, answer);
     }
 
     private void add(ApiKeys api, int v, String text, ObjectNode answer, boolean setup) {
