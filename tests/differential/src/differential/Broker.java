@@ -45,7 +45,9 @@ final class Broker {
             if (nodes.size() > 0) {
                 nodeId = nodes.get(0).get("nodeId").asInt();
                 clusterId = answer.path("clusterId").asText("?");
-                return;
+                // Kafka refuses the first of these until its broker has a block of ids (error 14).
+                JsonNode first = ask(ApiKeys.INIT_PRODUCER_ID, 4, "{transactionalId:null,transactionTimeoutMs:60000}");
+                if (first.path("errorCode").asInt() != 14) return;
             }
             if (System.currentTimeMillis() > end) throw new IllegalStateException(name + " does not answer at " + address + ": " + answer);
             pause(100);

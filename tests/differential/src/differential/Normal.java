@@ -6,6 +6,8 @@
 //  node id            -> "<node>" in fields and lists that hold node ids, also inside texts where the field is a resource name
 //  throttleTimeMs     -> left out
 //  timestamps         -> "start+N ms" when a scenario gave them (both runs share their start), "<now>" when from the broker's clock
+//  times inside error messages -> the same, or "<time>" for limits counted from the broker's clock
+//  CRC of batches with an append time or a producer id -> "<crc>"
 //  producer ids       -> "<pid>"; fetch session ids -> "<session>" unless 0
 //  log directories    -> "<dir>"; bytes of the volume -> "<bytes>"
 //  offsets, epochs and times of the metadata log (DescribeQuorum) -> "<n>"; the finalized features' epoch -> "<epoch>"
@@ -20,6 +22,8 @@ import com.fasterxml.jackson.databind.node.TextNode;
 import java.util.Iterator;
 import java.util.Map;
 import java.util.Set;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.apache.kafka.common.protocol.ApiKeys;
 
 final class Normal {
@@ -28,6 +32,8 @@ final class Normal {
     private static final Set<String> NODE_LISTS = Set.of("replicaNodes", "isrNodes", "replicas", "eligibleLeaderReplicas", "lastKnownElr");
     private static final Set<String> QUORUM_NUMBERS = Set.of("highWatermark", "leaderEpoch", "logEndOffset", "lastFetchTimestamp", "lastCaughtUpTimestamp");
     private static final Set<String> TIMES = Set.of("timestamp", "maxTimestamp", "logAppendTimeMs", "lastTimestamp", "issueTimestamp");
+
+    private static final Pattern CLOCK = Pattern.compile("\\d{13,19}");
 
     private final Broker broker;
     private final ApiKeys api;
@@ -51,7 +57,7 @@ final class Normal {
                 if (e.getKey().equals("throttleTimeMs")) continue;
                 out.set(e.getKey(), node(e.getValue(), e.getKey()));
             }
-            if (out.has("crc") && out.path("timestampType").asText().equals("LogAppendTime")) out.put("crc", "<crc>");
+            if (out.has("crc") && crcVaries(out)) out.put("crc", "<crc>");
             return out;
         }
         if (given.isArray()) {
@@ -62,6 +68,11 @@ final class Normal {
             return out;
         }
         return given.isNumber() ? number(given, field) : given.isTextual() ? text(given, field) : given;
+    }
+
+    // The CRC covers the append time and the producer id, which are the broker's own.
+    private static boolean crcVaries(JsonNode batch) {
+        return batch.path("timestampType").asText().equals("LogAppendTime") || batch.path("producerId").asText().equals("<pid>");
     }
 
     private JsonNode number(JsonNode given, String field) {
@@ -97,7 +108,7 @@ final class Normal {
             case "clusterId": return text.equals(broker.clusterId) ? name("<cluster>") : given;
             case "host": return text.equals(broker.address.getHostString()) ? name("<host>") : given;
             case "resourceName": return text.equals(String.valueOf(broker.nodeId)) ? name("<node>") : given;
-            default: return name(insideText(text));
+            default: return name(field.endsWith("Message") ? times(insideText(text)) : insideText(text));
         }
     }
 
@@ -108,6 +119,15 @@ final class Normal {
             if (out.contains(e.getKey())) out = out.replace(e.getKey(), "<id of " + e.getValue() + ">");
         }
         return out;
+    }
+
+    private String times(String text) {
+        Matcher m = CLOCK.matcher(text);
+        return m.replaceAll(r -> {
+            if (r.group().length() > 18) return r.group().equals(String.valueOf(Long.MAX_VALUE)) ? r.group() : "<time>";
+            JsonNode t = time(JsonNodeFactory.instance.numberNode(Long.parseLong(r.group())));
+            return t.isNumber() ? "<time>" : t.asText();
+        });
     }
 
     private JsonNode id(String text) {

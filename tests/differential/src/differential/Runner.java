@@ -86,7 +86,7 @@ final class Runner {
 
     private int versionOf(ApiKeys api, int asked) {
         if (asked >= 0) return asked;
-        return api == scenario.subject ? version : api.latestVersion();
+        return api == scenario.subject ? version : api.latestVersion(false);
     }
 
     // oneway: nothing is awaited. send: the answer is fetched by a later `receive`.

@@ -128,8 +128,8 @@ final class Scenario {
                 String[] about = parts[1].strip().split("\\s+", 2);
                 subject = api(about[0]);
                 String range = about.length > 1 ? about[1] : "all";
-                for (int v = subject.oldestVersion(); v <= subject.latestVersion(); v++) {
-                    if (within(range, v, subject.latestVersion())) versions.add(v);
+                for (int v = subject.oldestVersion(); v <= subject.latestVersion(false); v++) {
+                    if (within(range, v, subject.latestVersion(false))) versions.add(v);
                 }
             }
             if (out.stream().anyMatch(s -> s.name.equals(name))) throw new IllegalArgumentException(name + " stands twice");
