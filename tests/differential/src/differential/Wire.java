@@ -29,7 +29,7 @@ import org.apache.kafka.common.record.BaseRecords;
 import org.apache.kafka.common.record.MemoryRecords;
 
 final class Wire implements AutoCloseable {
-    static final int ANSWER_MS_MAX = 15_000;
+    static final int ANSWER_MS_MAX = 6_000;
     private static final int FRAME_BYTES_MAX = 200 << 20;
 
     private final InetSocketAddress address;
