@@ -7,15 +7,19 @@ from pathlib import Path
 
 import broker as brokers
 import steps_admin
+import steps_hostile
 import steps_producers
 import steps_text
+import steps_tutorial
 import tools
 from runner import Failure, Suite
 
 SECTIONS = {
+    "tutorial": steps_tutorial,
     "text": steps_text,
     "producers": steps_producers,
     "admin": steps_admin,
+    "hostile": steps_hostile,
 }
 
 

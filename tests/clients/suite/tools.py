@@ -74,6 +74,8 @@ def kcat():
 
 def kafka_tool(name, *arguments):
     need("java", "Apache Kafka")
+    if not KAFKA_SH.exists():
+        raise Skip(f"{KAFKA_SH} is not there")
     return [KAFKA_SH, "tool", name, *arguments]
 
 

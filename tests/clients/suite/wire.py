@@ -5,6 +5,7 @@ Only non-flexible versions are used, except where a test wants others: they are 
 
 import socket
 import struct
+import time
 
 PRODUCE, FETCH, LIST_OFFSETS, METADATA = 0, 1, 2, 3
 API_VERSIONS, CREATE_TOPICS, DELETE_TOPICS, DELETE_RECORDS, INIT_PRODUCER_ID = 18, 19, 20, 21, 22
@@ -100,7 +101,7 @@ def batch(values, **wrong):
     records = wrong.get("records")
     if records is None:
         records = b"".join(record(value, number) for number, value in enumerate(values))
-    timestamp = wrong.get("timestamp", 1_700_000_000_000)
+    timestamp = wrong.get("timestamp", int(time.time() * 1000))
     inner = i16(wrong.get("attributes", 0)) + i32(wrong.get("last_offset_delta", len(values) - 1))
     inner += i64(timestamp) + i64(wrong.get("max_timestamp", timestamp))
     inner += i64(wrong.get("producer_id", -1)) + i16(wrong.get("producer_epoch", -1)) + i32(wrong.get("sequence", -1))
