@@ -7,8 +7,10 @@ from pathlib import Path
 
 import broker as brokers
 import steps_admin
+import steps_crash
 import steps_hostile
 import steps_producers
+import steps_restart
 import steps_text
 import steps_tutorial
 import tools
@@ -20,6 +22,8 @@ SECTIONS = {
     "producers": steps_producers,
     "admin": steps_admin,
     "hostile": steps_hostile,
+    "restart": steps_restart,
+    "crash": steps_crash,
 }
 
 
@@ -30,6 +34,7 @@ def options():
     parser.add_argument("--kafka", action="store_true", help="start Apache Kafka instead: the tests must pass against it too")
     parser.add_argument("--size", choices=("small", "large"), default="small")
     parser.add_argument("--only", metavar="PATTERN", help="only steps whose name matches this regular expression")
+    parser.add_argument("--rounds", type=int, help="how often to kill -9 under load (default 5, and 20 at the large size)")
     parser.add_argument("--verbose", action="store_true", help="show where an unexpected error came from")
     return parser.parse_args()
 
@@ -37,14 +42,29 @@ def options():
 def make_broker(chosen):
     if chosen.bootstrap:
         return brokers.Running(chosen.bootstrap)
-    made = brokers.Kafka() if chosen.kafka else brokers.Corelog(brokers.find_binary(chosen.broker_binary, tools.ROOT))
-    chosen.binary = getattr(made, "binary", None)
+    if chosen.kafka:
+        chosen.fresh = brokers.Kafka
+    else:
+        binary = brokers.find_binary(chosen.broker_binary, tools.ROOT)
+        chosen.fresh = lambda: brokers.Corelog(binary)
+    made = chosen.fresh()
     try:
         made.start()
     except BaseException:
         made.close()
         raise
     return made
+
+
+def run_section(suite, name, section, broker, chosen):
+    """A section that fails outside its steps fails as one, and a broker that died is started again for the next."""
+    try:
+        section.steps(suite, broker, chosen)
+    except Exception as error:
+        suite.fail(f"{name}: the section broke off", error)
+    if broker.owned and not brokers.alive(broker.pid):
+        suite.fail(f"{name}: the broker is still running", Failure(f"it ended: {tools.tail(broker.log.read_bytes())}"))
+        broker.start()
 
 
 def main():
@@ -60,8 +80,8 @@ def main():
     with tempfile.TemporaryDirectory(prefix="work-", dir=tools.DEST) as work:
         chosen.work = Path(work)
         try:
-            for section in SECTIONS.values():
-                section.steps(suite, broker, chosen)
+            for name, section in SECTIONS.items():
+                run_section(suite, name, section, broker, chosen)
         finally:
             broker.close()
     return suite.summary()

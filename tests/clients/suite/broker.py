@@ -90,22 +90,26 @@ class Owned(Running):
             time.sleep(0.02)
         return time.monotonic() - began
 
-    def _gone(self, sent):
+    def end_with(self, sent):
+        """Sends a signal and waits until the process has ended; returns how many seconds that took."""
         began = time.monotonic()
         os.kill(self.pid, sent)
+        late = False
         while alive(self.pid):
-            if time.monotonic() - began > STOP_SECONDS_MAX:
+            if not late and time.monotonic() - began > STOP_SECONDS_MAX:
                 os.kill(self.pid, signal.SIGKILL)
-                raise Failure(f"the broker did not end within {STOP_SECONDS_MAX} s of {sent.name}")
-            time.sleep(0.02)
+                late = True
+            time.sleep(0.01)
         self.reap()
+        if late:
+            raise Failure(f"the broker did not end within {STOP_SECONDS_MAX} s of {sent.name}")
         return time.monotonic() - began
 
     def stop(self):
-        return self._gone(signal.SIGTERM)
+        return self.end_with(signal.SIGTERM)
 
     def kill(self):
-        return self._gone(signal.SIGKILL)
+        return self.end_with(signal.SIGKILL)
 
     def memory_kb(self):
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():

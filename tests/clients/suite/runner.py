@@ -38,15 +38,18 @@ class Suite:
             self.skipped += 1
             print(f"SKIPPED  {name}: {reason}", flush=True)
         except Exception as error:
-            self.failed += 1
-            text = str(error) if isinstance(error, Failure) else f"{type(error).__name__}: {error}"
-            print(f"FAILED   {name}: {text}", flush=True)
-            if self.verbose and not isinstance(error, Failure):
-                traceback.print_exc()
+            self.fail(name, error)
         else:
             self.passed += 1
             seconds = time.monotonic() - began
             print(f"ok       {name}{f': {note}' if note else ''} ({seconds:.1f} s)", flush=True)
+
+    def fail(self, name, error):
+        self.failed += 1
+        text = str(error) if isinstance(error, Failure) else f"{type(error).__name__}: {error}"
+        print(f"FAILED   {name}: {text}", flush=True)
+        if self.verbose and not isinstance(error, Failure):
+            traceback.print_exception(error)
 
     def summary(self):
         print(f"took {time.monotonic() - self.began:.0f} s")

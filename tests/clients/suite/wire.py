@@ -257,6 +257,46 @@ class Connection:
 
         return dict(answer.array(topic))
 
+    def configs(self, topic):
+        """{name: (value, source)} of a topic by DescribeConfigs 1; source 5 is Kafka's default, 1 was set on the topic."""
+        answer = self.ask(DESCRIBE_CONFIGS, 1, array([i8(2) + string(topic) + i32(-1)]) + i8(0))
+        answer.number("i"), answer.number("i"), answer.number("h"), answer.string(), answer.number("b"), answer.string()
+
+        def entry():
+            name, value = answer.string(), answer.string()
+            answer.number("b")
+            source = answer.number("b")
+            answer.number("b")
+            answer.array(lambda: (answer.string(), answer.string(), answer.number("b")))
+            return name, (value, source)
+
+        return dict(answer.array(entry))
+
+    def producer_id(self):
+        """(error code, producer id, epoch) by InitProducerId 0."""
+        deadline = time.monotonic() + 10
+        while True:
+            answer = self.ask(INIT_PRODUCER_ID, 0, string(None) + i32(60_000))
+            answer.number("i")
+            found = answer.number("h"), answer.number("q"), answer.number("h")
+            # 14 and 15: a broker that has just started may ask to come again.
+            if found[0] not in (14, 15) or time.monotonic() > deadline:
+                return found
+            time.sleep(0.1)
+
+    def delete_records(self, topic, partition, offset):
+        """(low watermark, error code) by DeleteRecords 0."""
+        body = array([string(topic) + array([i32(partition) + i64(offset)])]) + i32(15_000)
+        answer = self.ask(DELETE_RECORDS, 0, body)
+        answer.number("i"), answer.number("i"), answer.string(), answer.number("i"), answer.number("i")
+        return answer.number("q"), answer.number("h")
+
+    def add_partitions(self, topic, count):
+        """The error code of CreatePartitions 0."""
+        answer = self.ask(CREATE_PARTITIONS, 0, array([string(topic) + i32(count) + i32(-1)]) + i32(15_000) + i8(0))
+        answer.number("i"), answer.number("i"), answer.string()
+        return answer.number("h")
+
     def versions(self):
         """{api key: (min, max)} by ApiVersions 0."""
         answer = self.ask(API_VERSIONS, 0, b"")
