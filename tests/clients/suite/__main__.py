@@ -13,6 +13,7 @@ import steps_producers
 import steps_restart
 import steps_text
 import steps_tutorial
+import steps_waiting
 import tools
 from runner import Failure, Suite
 
@@ -21,6 +22,7 @@ SECTIONS = {
     "text": steps_text,
     "producers": steps_producers,
     "admin": steps_admin,
+    "waiting": steps_waiting,
     "hostile": steps_hostile,
     "restart": steps_restart,
     "crash": steps_crash,

@@ -4,6 +4,7 @@ Every process is ended by its own id, and its data goes with it.
 """
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -18,14 +19,21 @@ from tools import DEST, KAFKA_SH, tail
 
 READY_SECONDS_MAX = 60
 STOP_SECONDS_MAX = 30
+PORTS = (20_000, 32_000)
 # Segments small enough that the small text closes some; Kafka accepts no less.
 SETTINGS = {"num.partitions": "1"}
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Below the range from which clients get theirs: a client that reconnects to a dead broker's port there may connect to itself."""
+    while True:
+        port = random.randrange(*PORTS)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
 
 
 def answers(bootstrap):
@@ -173,6 +181,13 @@ class Kafka(Owned):
         self.pid = int((self.data / "kafka.pid").read_text())
 
     def reap(self):
+        # It is not our child: its first thread may have ended while others still hold the port.
+        deadline = time.monotonic() + STOP_SECONDS_MAX
+        while time.monotonic() < deadline:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) != 0:
+                    break
+            time.sleep(0.02)
         (self.data / "kafka.pid").unlink(missing_ok=True)
 
 

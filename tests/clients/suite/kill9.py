@@ -4,7 +4,8 @@
 
 Idempotent producers live through all the kills and write consecutive numbers, alone in their partitions: the record at
 offset n must be number n, whatever was retried. A producer with acks=1 and no idempotence may duplicate and reorder, but
-the record at an acknowledged offset must be the acknowledged one. Now and then the broker is killed again while it starts.
+the record at an acknowledged offset must be the acknowledged one. One producer is written by hand, so that its retries are
+known exactly. Now and then the broker is killed again while it starts.
 """
 
 import argparse
@@ -18,7 +19,6 @@ from pathlib import Path
 import broker as brokers
 import wire
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
-from kafka import KafkaProducer
 from runner import Failure, check
 
 PARTITIONS = 6
@@ -27,8 +27,10 @@ RUN_SECONDS = (0.8, 2.0)
 SECOND_KILL_CHANCE = 0.3
 FLUSH_SECONDS_MAX = 90
 READ_SILENCE_SECONDS_MAX = 20
+READY_SECONDS_MAX = 20
 UNACKED = -1
-PYTHON_IN_FLIGHT_MAX = 4000
+# NOT_LEADER_OR_FOLLOWER, UNKNOWN_TOPIC_OR_PARTITION, LEADER_NOT_AVAILABLE, COORDINATOR_LOAD_IN_PROGRESS: a broker that starts.
+RETRIABLE = {3, 5, 6, 14}
 
 
 def value_of(number):
@@ -92,56 +94,61 @@ class Source(threading.Thread):
         return max(self.offsets[partition], default=UNACKED) + 1
 
 
-class PythonSource(threading.Thread):
-    """The same through kafka-python, whose idempotence is its own."""
+class HandSource(threading.Thread):
+    """An idempotent producer by hand: after a crash it sends the unanswered batch again with the same sequence number."""
 
     idempotent = True
 
     def __init__(self, bootstrap, topic):
         super().__init__(daemon=True)
-        self.topic = topic
+        self.bootstrap, self.topic = bootstrap, topic
         self.offsets = [array("q") for _ in range(PARTITIONS)]
-        self.problems = []
+        self.problem = None
         self.ended = threading.Event()
-        # This client queues without a bound of its own.
-        self.room = threading.Semaphore(PYTHON_IN_FLIGHT_MAX)
-        self.producer = KafkaProducer(
-            bootstrap_servers=bootstrap,
-            enable_idempotence=True,
-            linger_ms=2,
-            delivery_timeout_ms=300_000,
-            request_timeout_ms=5_000,
-            reconnect_backoff_ms=20,
-            reconnect_backoff_max_ms=200,
-        )
+        self.connection = wire.Connection(bootstrap)
+        error, self.id, self.epoch = self.connection.producer_id()
+        check(error == 0, f"no producer id: error {error}")
 
     def run(self):
-        partition = 0
-        while not self.ended.is_set():
-            offsets = self.offsets[partition]
-            if not self.room.acquire(timeout=0.1):
-                continue
-            number = len(offsets)
-            offsets.append(UNACKED)
-            sent = self.producer.send(self.topic, value_of(number), partition=partition)
-            sent.add_callback(self.delivered, offsets, number)
-            sent.add_errback(self.failed, number)
-            partition = (partition + 1) % PARTITIONS
+        try:
+            partition = 0
+            while not self.ended.is_set():
+                self.send_until_answered(partition)
+                partition = (partition + 1) % PARTITIONS
+        except Exception as error:
+            self.problem = f"{type(error).__name__}: {error}"
 
-    def delivered(self, offsets, number, metadata):
-        offsets[number] = metadata.offset
-        self.room.release()
+    def send_until_answered(self, partition):
+        number = len(self.offsets[partition])
+        batch = wire.batch([b"%010d by hand" % number], producer_id=self.id, producer_epoch=self.epoch, sequence=number)
+        deadline = time.monotonic() + FLUSH_SECONDS_MAX
+        while True:
+            check(time.monotonic() < deadline, f"number {number} of {self.topic}-{partition} was not answered")
+            try:
+                answer = self.connection.produce(self.topic, partition, batch)
+            except OSError:
+                answer = None
+            if answer is None:
+                self.reconnect()
+            elif answer[0] == 0:
+                self.offsets[partition].append(answer[1])
+                return
+            else:
+                check(answer[0] in RETRIABLE, f"number {number} of {self.topic}-{partition} got error {answer[0]}")
+                time.sleep(0.05)
 
-    def failed(self, number, error):
-        self.problems.append(f"number {number} of {self.topic}: {error!r}")
-        self.room.release()
+    def reconnect(self):
+        self.connection.socket.close()
+        time.sleep(0.02)
+        try:
+            self.connection = wire.Connection(self.bootstrap)
+        except OSError:
+            pass
 
     def finish(self):
         self.ended.set()
         self.join()
-        self.producer.flush(timeout=FLUSH_SECONDS_MAX)
-        check(not self.problems, f"{len(self.problems)} records failed, the first: {self.problems[:1]}")
-        self.producer.close(timeout=5)
+        check(self.problem is None, f"the producer by hand failed: {self.problem}")
 
     end_of = Source.end_of
 
@@ -155,9 +162,12 @@ def ends(bootstrap, sources):
         found = {}
         for source in sources:
             for partition in range(PARTITIONS):
-                error, offset = connection.offset(source.topic, partition)
-                check(error == 0, f"{source.topic}-{partition} answers error {error}")
-                found[(source.topic, partition)] = offset
+                deadline = time.monotonic() + READY_SECONDS_MAX
+                while (answer := connection.offset(source.topic, partition))[0] in RETRIABLE:
+                    check(time.monotonic() < deadline, f"{source.topic}-{partition} still answers error {answer[0]}")
+                    time.sleep(0.02)
+                check(answer[0] == 0, f"{source.topic}-{partition} answers error {answer[0]}")
+                found[(source.topic, partition)] = answer[1]
         return found
 
 
@@ -239,8 +249,8 @@ def crash(broker, rounds, seed):
     sources.append(Source(broker.bootstrap, "kill9-plain", False))
     for source in sources:
         wire.create_topic(broker.bootstrap, source.topic, PARTITIONS, {"segment.bytes": 4 << 20})
-    wire.create_topic(broker.bootstrap, "kill9-python", PARTITIONS)
-    sources.append(PythonSource(broker.bootstrap, "kill9-python"))
+    wire.create_topic(broker.bootstrap, "kill9-by-hand", PARTITIONS)
+    sources.append(HandSource(broker.bootstrap, "kill9-by-hand"))
     verifier = Verifier(broker.bootstrap, sources)
     for source in sources:
         source.start()
