@@ -4,18 +4,39 @@
 //! `errors` and in the handlers, nowhere below. Produce begins when it is read, so that requests overlap; every other
 //! request runs when all earlier ones of its connection are answered, as in Kafka.
 
+mod acls;
+mod admin;
+mod alter_configs;
+mod alter_partition_reassignments;
+mod alter_replica_log_dirs;
 mod api_versions;
+mod config_resources;
+mod create_partitions;
+mod create_topics;
 mod delete_records;
+mod delete_topics;
+mod describe_cluster;
+mod describe_configs;
+mod describe_log_dirs;
+mod describe_producers;
+mod describe_quorum;
+mod describe_topic_partitions;
+mod elect_leaders;
 mod errors;
 mod fetch;
 mod find_coordinator;
+mod incremental_alter_configs;
 mod init_producer_id;
+mod list_config_resources;
 mod list_offsets;
+mod list_partition_reassignments;
+pub mod loggers;
 mod metadata;
 mod offset_for_leader_epoch;
 mod produce;
 mod server;
 mod topics;
+mod update_features;
 
 use std::future::Future;
 use std::rc::Rc;
@@ -87,7 +108,17 @@ async fn answer(server: &Rc<Server>, client: &Rc<Client>, header: RequestHeader,
         ApiKey::FindCoordinator => {
             serve(header, body, |request| async move { find_coordinator::handle(&request, version) }).await
         }
-        other => Outcome::Close(format!("{other:?} is offered but has no handler")),
+        ApiKey::DescribeConfigs => {
+            serve(header, body, |request| describe_configs::handle(server, request)).await
+        }
+        ApiKey::AlterConfigs => serve(header, body, |request| alter_configs::handle(server, request)).await,
+        ApiKey::IncrementalAlterConfigs => {
+            serve(header, body, |request| incremental_alter_configs::handle(server, request)).await
+        }
+        ApiKey::ListConfigResources => {
+            serve(header, body, |request| list_config_resources::handle(server, request, version)).await
+        }
+        _ => admin::answer(server, header, body).await,
     }
 }
 

@@ -70,6 +70,21 @@ impl Log {
             }
             TryRead::Cold => {}
         }
+        match self.read_cold(from, limit).await {
+            Err(error) if !matches!(error, StorageError::OutOfRange { .. }) => {
+                let bounds = self.state.borrow().bounds;
+                if from < bounds.start || from >= bounds.durable_end {
+                    // Deleted or cut off while it was read.
+                    let (start, end) = (bounds.start, limit.end.min(bounds.durable_end));
+                    return Err(StorageError::OutOfRange { offset: from, start, end });
+                }
+                Err(error)
+            }
+            result => result,
+        }
+    }
+
+    async fn read_cold(&self, from: Offset, limit: ReadLimit) -> Result<Slices, StorageError> {
         let end = limit.end.min(self.durable_end_offset());
         let limit = ReadLimit { end, ..limit };
         let mut sought = from;

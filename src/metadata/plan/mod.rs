@@ -9,13 +9,15 @@ mod create_topics;
 mod delete_topics;
 mod features;
 mod placement;
+mod reassign;
 mod start;
 
 pub use alter_configs::{AlterConfigs, ConfigChange};
 pub use create_partitions::{CreatePartitions, MorePartitions};
 pub use create_topics::{CreateTopics, NewTopic, PlannedTopic};
 pub use delete_topics::{DeleteTopics, TopicName};
-pub use features::{FeatureChange, UpdateFeatures};
+pub use features::{FeatureChange, SupportedFeature, UpdateFeatures, Upgrade};
+pub use reassign::check_reassignment;
 pub use start::{AllocateProducerIds, InitCluster, PRODUCER_ID_BLOCK_LEN, ProducerIdBlock, StartBroker};
 
 use std::borrow::Cow;

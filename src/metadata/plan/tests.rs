@@ -421,16 +421,63 @@ fn the_cluster_is_initialised_once() {
 #[test]
 fn feature_levels_stay_within_what_is_supported() {
     let mut image = cluster(1);
-    let change = |name: &str, level, downgrade_allowed| UpdateFeatures {
-        changes: vec![FeatureChange { name: name.to_owned(), level, downgrade_allowed }],
-        supported: vec![("metadata.version".to_owned(), 7, 29)],
+    let change = |name: &str, level, upgrade| UpdateFeatures {
+        broker: NODE,
+        changes: vec![FeatureChange { name: name.to_owned(), level, upgrade }],
+        supported: vec![SupportedFeature {
+            name: "metadata.version".to_owned(),
+            min: 7,
+            max: 29,
+            downgrade_min: 28,
+        }],
         validate_only: false,
     };
-    plan(&mut image, change("metadata.version", 29, false)).unwrap();
-    let refused = |image: &Image, request| only_plan(image, request, true).unwrap_err().reason;
-    assert_eq!(refused(&image, change("metadata.version", 30, false)), Reason::InvalidUpdateVersion);
-    assert_eq!(refused(&image, change("metadata.version", 28, false)), Reason::InvalidUpdateVersion);
-    assert_eq!(refused(&image, change("unheard.of", 1, false)), Reason::InvalidUpdateVersion);
-    plan(&mut image, change("metadata.version", 28, true)).unwrap();
+    plan(&mut image, change("metadata.version", 29, Upgrade::Upgrade)).unwrap();
+    let cases = [
+        ("metadata.version", 30, Upgrade::Upgrade, "Local controller 1 only supports versions 7-29"),
+        ("metadata.version", -1, Upgrade::Upgrade, "A feature version cannot be less than 0."),
+        (
+            "metadata.version",
+            28,
+            Upgrade::Upgrade,
+            "Can't downgrade the version of this feature without setting the upgrade type to either safe or unsafe \
+             downgrade.",
+        ),
+        ("metadata.version", 29, Upgrade::Unknown, "The controller does not support the given upgrade type."),
+        ("un.heard", 1, Upgrade::Upgrade, "Local controller 1 does not support this feature."),
+        ("un.heard", 0, Upgrade::Upgrade, "Feature un.heard not found."),
+    ];
+    for (name, level, upgrade, why) in cases {
+        let refusal = only_plan(&image, change(name, level, upgrade), true).unwrap_err();
+        let message = format!(
+            "The update failed for all features since the following feature had an error: Invalid update version \
+             {level} for feature {name}. {why}"
+        );
+        assert_eq!(refusal, Refusal::new(Reason::InvalidUpdateVersion, message));
+    }
+    let low = only_plan(&image, change("metadata.version", 20, Upgrade::SafeDowngrade), true).unwrap_err();
+    assert!(low.to_string().contains("Unsupported metadata.version downgrade from 29 to 20."), "{low}");
+    plan(&mut image, change("metadata.version", 28, Upgrade::SafeDowngrade)).unwrap();
     assert_eq!(image.cluster().features["metadata.version"], 28);
+    let newer = only_plan(&image, change("metadata.version", 29, Upgrade::SafeDowngrade), true).unwrap_err();
+    assert!(newer.to_string().ends_with("Can't downgrade to a newer version."), "{newer}");
+}
+
+#[test]
+fn replicas_stay_where_they_are() {
+    let mut image = cluster(2);
+    create(&mut image, vec![assigned(&[(0, &[1])])]);
+    let check = |topic, partition, replicas: Option<&[i32]>| {
+        let replicas = replicas.map(|ids| ids.iter().copied().map(BrokerId).collect::<Vec<_>>());
+        check_reassignment(&image, topic, PartitionIndex(partition), replicas.as_deref())
+    };
+    assert_eq!(check("a", 0, Some(&[1])), Ok(()));
+    assert_eq!(check("a", 0, None), Err(Reason::NoReassignmentInProgress.into()));
+    let told = |replicas: Option<&[i32]>| check("a", 0, replicas).unwrap_err().reason;
+    assert_eq!(told(Some(&[2])), Reason::InvalidReplicaAssignment);
+    assert_eq!(told(Some(&[7])), Reason::InvalidReplicaAssignment);
+    assert_eq!(told(Some(&[])), Reason::InvalidReplicaAssignment);
+    let unknown = |message: &str| Err(Refusal::new(Reason::UnknownTopicOrPartition, message));
+    assert_eq!(check("a", 9, Some(&[1])), unknown("Unable to find partition a:9."));
+    assert_eq!(check("b", 0, Some(&[1])), unknown("Unable to find a topic named b."));
 }

@@ -78,11 +78,7 @@ fn a_read_keeps_to_its_limits() {
             log.put(2, 1_000).await;
         }
         for cold in [false, true] {
-            let log = if cold {
-                open(&store, settings()).await.expect("again")
-            } else {
-                open(&store, settings()).await.expect("again")
-            };
+            let log = open(&store, settings()).await.expect("again");
             if !cold {
                 assert_eq!(log.put(2, 1_000).await, 20);
             }

@@ -1,0 +1,47 @@
+//! The dispatch of the APIs that administer the cluster.
+//!
+//! Key invariant: an API that `protocol` offers and that is not dispatched in `handlers` itself has an arm here.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+
+use super::{Outcome, Server, serve};
+use super::{
+    acls, alter_partition_reassignments, alter_replica_log_dirs, create_partitions, create_topics,
+    delete_topics, describe_cluster, describe_log_dirs, describe_producers, describe_quorum,
+    describe_topic_partitions, elect_leaders, list_partition_reassignments, update_features,
+};
+use crate::protocol::{ApiKey, RequestHeader};
+
+/// Runs the handler of an administrative API; any other closes the connection.
+pub async fn answer(server: &Rc<Server>, header: RequestHeader, body: Bytes) -> Outcome {
+    let version = header.version;
+    match header.api {
+        ApiKey::CreateTopics => serve(header, body, |q| create_topics::handle(server, q, version)).await,
+        ApiKey::DeleteTopics => serve(header, body, |q| delete_topics::handle(server, q, version)).await,
+        ApiKey::CreatePartitions => serve(header, body, |q| create_partitions::handle(server, q)).await,
+        ApiKey::DescribeCluster => serve(header, body, |q| describe_cluster::handle(server, q)).await,
+        ApiKey::DescribeTopicPartitions => {
+            serve(header, body, |q| describe_topic_partitions::handle(server, q)).await
+        }
+        ApiKey::DescribeLogDirs => {
+            serve(header, body, |q| describe_log_dirs::handle(server, q, version)).await
+        }
+        ApiKey::AlterReplicaLogDirs => {
+            serve(header, body, |q| alter_replica_log_dirs::handle(server, q)).await
+        }
+        ApiKey::ElectLeaders => serve(header, body, |q| elect_leaders::handle(server, q)).await,
+        ApiKey::ListPartitionReassignments => serve(header, body, list_partition_reassignments::handle).await,
+        ApiKey::AlterPartitionReassignments => {
+            serve(header, body, |q| alter_partition_reassignments::handle(server, q)).await
+        }
+        ApiKey::DescribeQuorum => serve(header, body, |q| describe_quorum::handle(server, q, version)).await,
+        ApiKey::UpdateFeatures => serve(header, body, |q| update_features::handle(server, q, version)).await,
+        ApiKey::DescribeProducers => serve(header, body, |q| describe_producers::handle(server, q)).await,
+        ApiKey::DescribeAcls => serve(header, body, acls::describe).await,
+        ApiKey::CreateAcls => serve(header, body, acls::create).await,
+        ApiKey::DeleteAcls => serve(header, body, acls::delete).await,
+        other => Outcome::Close(format!("{other:?} is offered but has no handler")),
+    }
+}
