@@ -82,11 +82,11 @@ pub fn start(settings: &Arc<BrokerSettings>) -> Result<(Running, Started), Serve
     let parts = ControlParts { listener, controller, handle: handle.clone(), shards: inboxes.clone(), facts };
     let control = ControlThread::start(parts)?;
     let image = handle.image();
-    let published: Vec<_> = inboxes.iter().map(|inbox| block_on(inbox.publish(image.clone()))).collect();
-    let cpus = wait_until_listening(&ready, cpus.len())?;
-    for shard in published {
-        block_on(shard).map_err(|_| ServeError::ShardLost)?;
+    for inbox in &inboxes {
+        // Partitions serve as they become ready; the broker listens before the last of them is recovered.
+        drop(block_on(inbox.publish(image.clone())));
     }
+    let cpus = wait_until_listening(&ready, cpus.len())?;
     phase.set(Phase::Ready);
     let running = Running { inboxes, threads, control, phase, _superblock: superblock };
     Ok((running, Started { image, address, admin, cpus, took: began.elapsed() }))
@@ -179,8 +179,12 @@ fn start_shards(
             metrics: metrics.to_vec(),
             loads: loads.clone(),
         };
-        let links =
-            Links { mesh: meshes.pop(), notices, controller: controller.clone(), ready: ready_sender.clone() };
+        let links = Links {
+            mesh: meshes.pop(),
+            notices,
+            controller: controller.clone(),
+            ready: ready_sender.clone(),
+        };
         let thread = executor::start(plan, links).map_err(ServeError::Shard)?;
         inboxes.push(inbox);
         threads.push(thread);

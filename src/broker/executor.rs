@@ -112,14 +112,13 @@ async fn run(plan: Plan, links: Links) -> Result<(), String> {
     while let Some(notice) = notices.next().await {
         match notice {
             Notice::Image { image, done } => {
-                shard.follow(image).await;
+                let opening = shard.follow(image).await;
                 if listener.is_none() {
                     let socket = TcpListener::bind(plan.address).map_err(|error| error.to_string())?;
                     listener = Some(glommio::spawn_local(network.clone().listen(socket)));
                     drop(ready.send(Ok(Listening { shard: id, cpu: plan.cpu })));
                 }
-                // The controller may have stopped waiting.
-                let _ = done.send(());
+                glommio::spawn_local(acknowledge(opening, done)).detach();
             }
             Notice::Stop { done } => {
                 tasks.extend(listener.take());
@@ -129,6 +128,16 @@ async fn run(plan: Plan, links: Links) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Tells that an image is in force once its partitions are open. The next image need not wait for that: at the start
+/// there may be much to recover, and partitions serve as they become ready.
+async fn acknowledge(opening: Vec<Task<()>>, done: oneshot::Sender<()>) {
+    for task in opening {
+        task.await;
+    }
+    // The controller may have stopped waiting.
+    let _ = done.send(());
 }
 
 /// Stops taking work, lets what is in hand finish, and closes every log.

@@ -4,8 +4,10 @@
 //! serves one broker; when `serve` returns without an error, everything acknowledged is on the device and the logs are
 //! closed.
 
+mod allocator;
 mod banner;
 mod boot;
+pub mod checks;
 mod cpus;
 mod error;
 mod executor;

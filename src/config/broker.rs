@@ -90,8 +90,6 @@ pub struct ProducerSettings {
     pub expiration_ms: i64,
     /// `producer.id.expiration.check.interval.ms`.
     pub expiration_check_ms: i64,
-    /// `corelog.partition.producers.max`: producers that one partition remembers; the longest silent goes first.
-    pub per_partition_max: u32,
     /// `transactional.id.expiration.ms`.
     pub transactional_id_expiration_ms: i64,
     /// `transaction.max.timeout.ms`.
@@ -134,6 +132,22 @@ pub struct InternalTopics {
     pub transactions: InternalTopic,
     /// `__share_group_state`.
     pub share_state: InternalTopic,
+}
+
+impl InternalTopics {
+    /// The effective value of a setting that is capped at the number of brokers; `None` for any other.
+    pub(super) fn capped(&self, name: &str, brokers: usize) -> Option<i16> {
+        match name {
+            "offsets.topic.replication.factor" => Some(self.offsets.replication_factor(brokers)),
+            "transaction.state.log.replication.factor" => Some(self.transactions.replication_factor(brokers)),
+            "transaction.state.log.min.isr" => Some(self.transactions.min_insync_replicas(brokers)),
+            "share.coordinator.state.topic.replication.factor" => {
+                Some(self.share_state.replication_factor(brokers))
+            }
+            "share.coordinator.state.topic.min.isr" => Some(self.share_state.min_insync_replicas(brokers)),
+            _ => None,
+        }
+    }
 }
 
 /// Memory that the broker may take.
@@ -282,7 +296,6 @@ impl Groups<'_> {
         ProducerSettings {
             expiration_ms: self.0.integer("producer.id.expiration.ms"),
             expiration_check_ms: self.0.integer("producer.id.expiration.check.interval.ms"),
-            per_partition_max: self.size("corelog.partition.producers.max"),
             transactional_id_expiration_ms: self.0.integer("transactional.id.expiration.ms"),
             transaction_timeout_ms_max: self.int("transaction.max.timeout.ms"),
         }

@@ -126,14 +126,15 @@ fn topic_entries(
         .collect()
 }
 
-/// Every setting of this broker.
-pub fn describe_broker(broker: &BrokerSettings) -> Vec<Entry> {
+/// Every setting of this broker, in a cluster of `brokers`.
+pub fn describe_broker(broker: &BrokerSettings, brokers: usize) -> Vec<Entry> {
     let layers = broker.layers();
     let set = |name: &str| layers.is_set(name);
     let known = broker_scope().all().iter().filter(|d| !d.internal || set(d.name));
     let mut entries: Vec<Entry> = known
         .map(|definition| {
-            let value = layers.text(definition.name);
+            let capped = broker.internal_topics.capped(definition.name, brokers);
+            let value = capped.map(|value| value.to_string()).or_else(|| layers.text(definition.name));
             let synonyms = broker_synonyms(definition.name, definition.sensitive(), broker);
             entry(definition, value, synonyms, definition.update == Update::Restart)
         })

@@ -11,7 +11,6 @@ use std::collections::HashMap;
 
 /// Defaults that differ from Kafka's, with the reason. `docs/configuration.md` lists them.
 pub(super) const OWN_DEFAULTS: &[(&str, &str, &str)] = &[
-    ("advertised.listeners", "(null)", "the address that `listeners` binds, as in Kafka"),
     ("controller.listener.names", "CONTROLLER", "Kafka has no default; Corelog needs no controller listener"),
     (
         "listeners",
@@ -26,7 +25,6 @@ pub(super) const OWN_DEFAULTS: &[(&str, &str, &str)] = &[
 /// The default of a broker setting in Corelog: its own where it has one, Kafka's otherwise.
 pub(super) fn default_of(definition: &Definition) -> Option<&'static str> {
     match OWN_DEFAULTS.iter().find(|(name, ..)| *name == definition.name) {
-        Some((_, "(null)", _)) => None,
         Some((_, value, _)) => Some(value),
         None => definition.default,
     }

@@ -66,7 +66,9 @@ fn short_names(page: &mut String) {
         format_args!("\n## Short names\n\n| in the file, the environment and `--set` | is |\n| --- | --- |"),
     );
     for (short, setting) in SHORT_NAMES {
-        line(page, format_args!("| `{short}`, `{}` | `{setting}` |", short.replace('.', "-")));
+        let dashed = short.replace('.', "-");
+        let also = if dashed == short { String::new() } else { format!(", `{dashed}`") };
+        line(page, format_args!("| `{short}`{also} | `{setting}` |"));
     }
     line(
         page,

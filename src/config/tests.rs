@@ -253,7 +253,7 @@ fn brokers_describe_all_settings_and_hide_secrets() {
         &overrides(&[("nonsense", "1")]),
         &overrides(&[("follower.replication.throttled.rate", "5")]),
     );
-    let described = describe_broker(&running);
+    let described = describe_broker(&running, 1);
     let internal = broker_scope().all().iter().filter(|d| d.internal).count();
     assert_eq!(described.len(), broker_scope().all().len() - internal + 2);
     let password = entry(&described, "ssl.key.password");
@@ -265,6 +265,8 @@ fn brokers_describe_all_settings_and_hide_secrets() {
     assert!(entry(&described, "nonsense").sensitive);
     assert_eq!(entry(&described, "follower.replication.throttled.rate").value.as_deref(), Some("5"));
     assert_eq!(entry(&described, "node.id").value.as_deref(), Some("3"));
+    let factor = entry(&described, "offsets.topic.replication.factor");
+    assert_eq!((factor.value.as_deref(), synonyms(factor)[0].1), (Some("1"), "3"));
     let (fixed, dynamic) = (entry(&described, "num.partitions"), entry(&described, "log.segment.bytes"));
     assert!(fixed.read_only && !dynamic.read_only);
     assert_eq!(describe_cluster(&running).iter().map(|e| e.name.as_str()).collect::<Vec<_>>(), ["nonsense"]);
@@ -459,7 +461,7 @@ proptest! {
             let hidden = definition.internal && !topic.contains_key(definition.name);
             prop_assert_eq!(described, usize::from(!hidden));
         }
-        let described = describe_broker(&broker);
+        let described = describe_broker(&broker, 1);
         for definition in broker_scope().all().iter().filter(|d| !d.internal) {
             prop_assert_eq!(described.iter().filter(|e| e.name == definition.name).count(), 1);
         }

@@ -6,14 +6,17 @@
 
 mod acls;
 mod admin;
+mod alter_configs;
 mod alter_partition_reassignments;
 mod alter_replica_log_dirs;
 mod api_versions;
+mod config_resources;
 mod create_partitions;
 mod create_topics;
 mod delete_records;
 mod delete_topics;
 mod describe_cluster;
+mod describe_configs;
 mod describe_log_dirs;
 mod describe_producers;
 mod describe_quorum;
@@ -22,9 +25,12 @@ mod elect_leaders;
 mod errors;
 mod fetch;
 mod find_coordinator;
+mod incremental_alter_configs;
 mod init_producer_id;
+mod list_config_resources;
 mod list_offsets;
 mod list_partition_reassignments;
+pub mod loggers;
 mod metadata;
 mod offset_for_leader_epoch;
 mod produce;
@@ -78,8 +84,12 @@ async fn answer(server: &Rc<Server>, client: &Rc<Client>, header: RequestHeader,
     let version = header.version;
     match header.api {
         ApiKey::ApiVersions => {
-            serve(header, body, |request| async move { api_versions::handle(server, client, &request, version) })
-                .await
+            serve(
+                header,
+                body,
+                |request| async move { api_versions::handle(server, client, &request, version) },
+            )
+            .await
         }
         ApiKey::Metadata => serve(header, body, |request| metadata::handle(server, request, version)).await,
         ApiKey::ListOffsets => {
@@ -97,6 +107,16 @@ async fn answer(server: &Rc<Server>, client: &Rc<Client>, header: RequestHeader,
         }
         ApiKey::FindCoordinator => {
             serve(header, body, |request| async move { find_coordinator::handle(&request, version) }).await
+        }
+        ApiKey::DescribeConfigs => {
+            serve(header, body, |request| describe_configs::handle(server, request)).await
+        }
+        ApiKey::AlterConfigs => serve(header, body, |request| alter_configs::handle(server, request)).await,
+        ApiKey::IncrementalAlterConfigs => {
+            serve(header, body, |request| incremental_alter_configs::handle(server, request)).await
+        }
+        ApiKey::ListConfigResources => {
+            serve(header, body, |request| list_config_resources::handle(server, request, version)).await
         }
         _ => admin::answer(server, header, body).await,
     }

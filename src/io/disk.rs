@@ -4,17 +4,19 @@
 //! in flight are bounded, and free space is known within a second, so that a full disk is an answer and not an accident.
 
 use std::cell::Cell;
-use std::io::{self, Read, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use glommio::io::{DmaFile, OpenOptions};
 use glommio::sync::{Semaphore, StaticPermit};
 
-use super::file::{Access, File, WriteBuffer};
+use super::file::{Access, File, Inner, WriteBuffer};
 use super::foreign::Home;
+use super::kernel;
 use super::memory::BLOCK_BYTES;
+use super::simulated::{self, Simulated};
 use crate::model::TimestampMs;
 
 /// How old the figure for free space may be while bytes are written.
@@ -39,6 +41,18 @@ impl Default for DiskLimits {
     }
 }
 
+async fn open_direct(path: &Path, access: Access) -> io::Result<DmaFile> {
+    let file = match access {
+        Access::Read => DmaFile::open(path).await,
+        Access::Durable => {
+            let mut options = OpenOptions::new();
+            options.read(true).write(true).create(true).mode(0o644).custom_flags(libc::O_DSYNC);
+            options.dma_open(path).await
+        }
+    };
+    file.map_err(io::Error::from)
+}
+
 /// An entry of a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileFacts {
@@ -49,8 +63,15 @@ pub struct FileFacts {
     pub is_directory: bool,
 }
 
+/// What answers: the kernel, or memory that fails on demand.
+enum Device {
+    Kernel,
+    Simulated(Rc<Simulated>),
+}
+
 /// One shard's access to the data directory.
 pub struct Disk {
+    device: Device,
     directory: PathBuf,
     limits: DiskLimits,
     home: Home,
@@ -67,17 +88,20 @@ impl Disk {
     /// glommio decides once per thread and device whether reads are polled, by reading from the first file it opens; an
     /// empty file would decide wrongly for ever. So the first one is a small file kept for that.
     pub async fn open(directory: &Path, limits: DiskLimits) -> io::Result<Rc<Self>> {
-        let wanted = directory.to_path_buf();
-        let directory = blocking(move || {
-            std::fs::create_dir_all(&wanted)?;
-            let directory = wanted.canonicalize()?;
-            prepare_probe(&directory.join(PROBE_FILE))?;
-            Ok(directory)
-        })
-        .await?;
+        let directory = kernel::prepare(directory, PROBE_FILE).await?;
         let probe = DmaFile::open(directory.join(PROBE_FILE)).await.map_err(io::Error::from)?;
         probe.close().await.map_err(io::Error::from)?;
+        Self::over(Device::Kernel, directory, limits).await
+    }
+
+    /// A disk that exists only in memory; see [`Simulated`].
+    pub async fn simulated(device: Rc<Simulated>, limits: DiskLimits) -> io::Result<Rc<Self>> {
+        Self::over(Device::Simulated(device), PathBuf::from(simulated::DIRECTORY), limits).await
+    }
+
+    async fn over(device: Device, directory: PathBuf, limits: DiskLimits) -> io::Result<Rc<Self>> {
         let disk = Rc::new(Self {
+            device,
             directory,
             limits,
             home: Home::new(),
@@ -104,15 +128,11 @@ impl Disk {
     /// Opens a file. The caller sees to it that nobody removes or renames it meanwhile: glommio looks at the path again
     /// after opening it, and panics if it is gone.
     pub async fn open_file(self: &Rc<Self>, path: &Path, access: Access) -> io::Result<Rc<File>> {
-        let file = match access {
-            Access::Read => DmaFile::open(path).await,
-            Access::Durable => {
-                let mut options = OpenOptions::new();
-                options.read(true).write(true).create(true).mode(0o644).custom_flags(libc::O_DSYNC);
-                options.dma_open(path).await
-            }
+        let inner = match &self.device {
+            Device::Kernel => Inner::Direct(open_direct(path, access).await?),
+            Device::Simulated(device) => Inner::Simulated(device.open(path, access).await?),
         };
-        Ok(Rc::new(File::new(self.clone(), file.map_err(io::Error::from)?)))
+        Ok(Rc::new(File::new(self.clone(), inner)))
     }
 
     /// Memory for a write of `bytes`, which are whole blocks; the caller fills all of it.
@@ -153,9 +173,11 @@ impl Disk {
     }
 
     async fn refresh_free_space(&self) -> io::Result<()> {
-        let directory = self.directory.clone();
-        let facts = blocking(move || rustix::fs::statvfs(&directory).map_err(io::Error::from)).await?;
-        self.free_bytes.set(facts.f_bavail.saturating_mul(facts.f_frsize));
+        let free = match &self.device {
+            Device::Kernel => kernel::free_bytes(&self.directory).await?,
+            Device::Simulated(device) => device.free_bytes(),
+        };
+        self.free_bytes.set(free);
         self.admitted_bytes.set(0);
         self.free_known_at.set(Instant::now());
         Ok(())
@@ -163,130 +185,76 @@ impl Disk {
 
     /// Lists a directory; `None` if there is none.
     pub async fn list(&self, path: &Path) -> io::Result<Option<Vec<FileFacts>>> {
-        let path = path.to_path_buf();
-        blocking(move || absent_as_none(list_blocking(&path))).await
+        match &self.device {
+            Device::Kernel => kernel::list(path).await,
+            Device::Simulated(device) => device.list(path).await,
+        }
     }
 
     /// Creates a directory and makes its name durable.
     pub async fn create_directory(&self, path: &Path) -> io::Result<()> {
-        let path = path.to_path_buf();
-        blocking(move || {
-            std::fs::create_dir_all(&path)?;
-            sync_parent(&path)
-        })
-        .await
+        match &self.device {
+            Device::Kernel => kernel::create_directory(path).await,
+            Device::Simulated(device) => device.create_directory(path).await,
+        }
     }
 
     /// Makes the names in a directory durable.
     pub async fn sync_directory(&self, path: &Path) -> io::Result<()> {
-        let path = path.to_path_buf();
-        blocking(move || std::fs::File::open(&path)?.sync_all()).await
+        match &self.device {
+            Device::Kernel => kernel::sync_directory(path).await,
+            Device::Simulated(device) => device.sync_directory(path).await,
+        }
     }
 
     /// Renames within the data directory, durably.
     pub async fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let (from, to) = (from.to_path_buf(), to.to_path_buf());
-        blocking(move || {
-            std::fs::rename(&from, &to)?;
-            sync_parent(&to)
-        })
-        .await
+        match &self.device {
+            Device::Kernel => kernel::rename(from, to).await,
+            Device::Simulated(device) => device.rename(from, to).await,
+        }
     }
 
     /// Removes a file, if it is there. The name's going is durable only after [`Self::sync_directory`].
     pub async fn remove_file(&self, path: &Path) -> io::Result<()> {
-        let path = path.to_path_buf();
-        blocking(move || absent_as_none(std::fs::remove_file(&path)).map(|_| ())).await
+        match &self.device {
+            Device::Kernel => kernel::remove_file(path).await,
+            Device::Simulated(device) => device.remove_file(path).await,
+        }
     }
 
     /// Removes a directory and all in it, if it is there.
     pub async fn remove_directory(&self, path: &Path) -> io::Result<()> {
-        let path = path.to_path_buf();
-        blocking(move || absent_as_none(std::fs::remove_dir_all(&path)).map(|_| ())).await
+        match &self.device {
+            Device::Kernel => kernel::remove_directory(path).await,
+            Device::Simulated(device) => device.remove_directory(path).await,
+        }
     }
 
-    /// Replaces a small file as a whole: after a crash it is the old one or the new one.
+    /// Replaces a small file as a whole, durably: after a crash it is the old one or the new one.
     pub async fn replace_file(&self, path: &Path, content: Vec<u8>) -> io::Result<()> {
-        let path = path.to_path_buf();
-        blocking(move || {
-            let temporary = with_suffix(&path, ".tmp");
-            let mut file = std::fs::File::create(&temporary)?;
-            file.write_all(&content)?;
-            file.sync_all()?;
-            drop(file);
-            std::fs::rename(&temporary, &path)?;
-            sync_parent(&path)
-        })
-        .await
+        let mut temporary = path.as_os_str().to_owned();
+        temporary.push(".tmp");
+        let temporary = PathBuf::from(temporary);
+        match &self.device {
+            Device::Kernel => kernel::replace_file(path, temporary, content).await,
+            Device::Simulated(device) => device.replace_file(path, &temporary, content).await,
+        }
     }
 
     /// The first `bytes_max` bytes of a small file; `None` if there is none.
     pub async fn read_small(&self, path: &Path, bytes_max: u64) -> io::Result<Option<Vec<u8>>> {
-        let path = path.to_path_buf();
-        blocking(move || {
-            absent_as_none(std::fs::File::open(&path).and_then(|file| {
-                let mut content = Vec::new();
-                file.take(bytes_max).read_to_end(&mut content)?;
-                Ok(content)
-            }))
-        })
-        .await
+        match &self.device {
+            Device::Kernel => kernel::read_small(path, bytes_max).await,
+            Device::Simulated(device) => device.read_small(path, bytes_max).await,
+        }
     }
 
-    /// Waits; a simulated disk only yields.
+    /// Waits; on a simulated disk, only until other tasks had a turn.
     pub async fn sleep(&self, duration: Duration) {
-        glommio::timer::sleep(duration).await;
+        match &self.device {
+            Device::Kernel => glommio::timer::sleep(duration).await,
+            Device::Simulated(device) => device.pass_time().await,
+        }
     }
-}
-
-/// Runs `work` on the blocking thread.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
-    glommio::executor().spawn_blocking(work).await
-}
-
-/// Writes the probe file unless it is there. It is never truncated: another shard may be reading it.
-fn prepare_probe(path: &Path) -> io::Result<()> {
-    let bytes = 2 * BLOCK_BYTES;
-    if std::fs::metadata(path).is_ok_and(|facts| facts.len() >= bytes) {
-        return Ok(());
-    }
-    let mut file = std::fs::OpenOptions::new().create(true).write(true).truncate(false).open(path)?;
-    file.write_all(&vec![b'\n'; bytes as usize])?;
-    file.sync_all()
-}
-
-fn list_blocking(path: &Path) -> io::Result<Vec<FileFacts>> {
-    let mut facts = Vec::new();
-    for entry in std::fs::read_dir(path)? {
-        let entry = entry?;
-        // A name that is not UTF-8 is none of ours.
-        let Ok(name) = entry.file_name().into_string() else { continue };
-        let Some(metadata) = absent_as_none(entry.metadata())? else { continue };
-        let modified = metadata.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let modified = TimestampMs(i64::try_from(modified.as_millis()).unwrap_or(i64::MAX));
-        let (size_bytes, is_directory) = (metadata.len(), metadata.is_dir());
-        facts.push(FileFacts { name, size_bytes, modified, is_directory });
-    }
-    Ok(facts)
-}
-
-fn absent_as_none<T>(result: io::Result<T>) -> io::Result<Option<T>> {
-    match result {
-        Ok(value) => Ok(Some(value)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-fn sync_parent(path: &Path) -> io::Result<()> {
-    let parent = path.parent().expect("a path below the data directory has a parent");
-    std::fs::File::open(parent)?.sync_all()
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }

@@ -12,6 +12,7 @@ use glommio::io::{DmaBuffer, DmaFile};
 use super::disk::Disk;
 use super::foreign::Foreign;
 use super::memory::BLOCK_BYTES;
+use super::simulated::SimulatedFile;
 
 /// What a file is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,23 +43,34 @@ impl WriteBuffer {
     }
 }
 
+/// What a file is, behind one face.
+pub(super) enum Inner {
+    Direct(DmaFile),
+    Simulated(SimulatedFile),
+}
+
 /// An open file of one shard.
 pub struct File {
     disk: Rc<Disk>,
-    inner: DmaFile,
+    inner: Inner,
 }
 
 impl File {
-    pub(super) fn new(disk: Rc<Disk>, inner: DmaFile) -> Self {
+    pub(super) fn new(disk: Rc<Disk>, inner: Inner) -> Self {
         Self { disk, inner }
     }
 
     /// Writes the whole buffer at `position`.
     pub async fn write_at(&self, buffer: WriteBuffer, position: u64) -> io::Result<()> {
-        debug_assert!(position.is_multiple_of(BLOCK_BYTES) && (buffer.len() as u64).is_multiple_of(BLOCK_BYTES));
+        debug_assert!(
+            position.is_multiple_of(BLOCK_BYTES) && (buffer.len() as u64).is_multiple_of(BLOCK_BYTES)
+        );
         let expected = buffer.len();
         let _admitted = self.disk.admit_write().await?;
-        let written = self.inner.write_at(buffer.0, position).await.map_err(io::Error::from)?;
+        let written = match &self.inner {
+            Inner::Direct(file) => file.write_at(buffer.0, position).await.map_err(io::Error::from)?,
+            Inner::Simulated(file) => file.write_at(buffer.0.as_bytes(), position).await?,
+        };
         if written == expected {
             Ok(())
         } else {
@@ -69,32 +81,48 @@ impl File {
     /// Reads `length` bytes at `position`; fewer at the end of the file.
     pub async fn read_at(&self, position: u64, length: usize) -> io::Result<Bytes> {
         debug_assert!(position.is_multiple_of(BLOCK_BYTES) && (length as u64).is_multiple_of(BLOCK_BYTES));
-        self.disk.home().drain();
-        let read = self.inner.read_at_aligned(position, length).await.map_err(io::Error::from)?;
-        Ok(Bytes::from_owner(Foreign::new(self.disk.home(), read)))
+        match &self.inner {
+            Inner::Direct(file) => {
+                self.disk.home().drain();
+                let read = file.read_at_aligned(position, length).await.map_err(io::Error::from)?;
+                Ok(Bytes::from_owner(Foreign::new(self.disk.home(), read)))
+            }
+            Inner::Simulated(file) => file.read_at(position, length).await,
+        }
     }
 
     /// Reserves space so that the file is `size` bytes long, zeros at its end. Not supported everywhere.
     pub async fn preallocate(&self, size: u64) -> io::Result<()> {
-        self.inner.pre_allocate(size, false).await.map_err(io::Error::from)
+        match &self.inner {
+            Inner::Direct(file) => file.pre_allocate(size, false).await.map_err(io::Error::from),
+            Inner::Simulated(file) => file.preallocate(size),
+        }
     }
 
     /// Cuts or extends the file to `size` bytes, durably.
     pub async fn truncate(&self, size: u64) -> io::Result<()> {
-        self.inner.truncate(size).await.map_err(io::Error::from)?;
-        self.inner.fdatasync().await.map_err(io::Error::from)
+        match &self.inner {
+            Inner::Direct(file) => {
+                file.truncate(size).await.map_err(io::Error::from)?;
+                file.fdatasync().await.map_err(io::Error::from)
+            }
+            Inner::Simulated(file) => file.truncate(size).await,
+        }
     }
 
     /// The file's length in bytes.
     pub async fn size(&self) -> io::Result<u64> {
-        self.inner.file_size().await.map_err(io::Error::from)
+        match &self.inner {
+            Inner::Direct(file) => file.file_size().await.map_err(io::Error::from),
+            Inner::Simulated(file) => file.size(),
+        }
     }
 
     /// Closes the file, if this is the last reference to it.
     pub async fn close(self: Rc<Self>) -> io::Result<()> {
         match Rc::try_unwrap(self) {
-            Ok(file) => file.inner.close().await.map_err(io::Error::from),
-            Err(_) => Ok(()),
+            Ok(Self { inner: Inner::Direct(file), .. }) => file.close().await.map_err(io::Error::from),
+            _ => Ok(()),
         }
     }
 }

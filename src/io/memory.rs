@@ -67,8 +67,8 @@ impl AppendBuffer {
     /// Zeroed memory of at least `capacity` bytes, in whole blocks.
     pub fn new(capacity: usize) -> Self {
         let bytes = capacity.max(1).next_multiple_of(BLOCK_BYTES as usize);
-        let layout =
-            Layout::from_size_align(bytes, BLOCK_BYTES as usize).expect("a capacity fits into the address space");
+        let layout = Layout::from_size_align(bytes, BLOCK_BYTES as usize)
+            .expect("a capacity fits into the address space");
         // SAFETY: the layout's size is not zero.
         let pointer = unsafe { alloc_zeroed(layout) };
         let Some(pointer) = NonNull::new(pointer) else { handle_alloc_error(layout) };

@@ -7,10 +7,13 @@ mod clock;
 mod disk;
 mod file;
 mod foreign;
+mod kernel;
 mod memory;
+mod simulated;
 
 pub use clock::Clock;
 pub use disk::{Disk, DiskLimits, FileFacts};
 pub use file::{Access, File, WriteBuffer};
 pub use foreign::{Foreign, Home, StableBytes};
 pub use memory::{AppendBuffer, BLOCK_BYTES, align_down, align_up};
+pub use simulated::Simulated;

@@ -165,16 +165,18 @@ impl Shard {
         self.router.start(credit, job).await
     }
 
-    /// Acts by a new image from now on.
-    pub async fn follow(&self, image: Arc<Image>) {
+    /// Acts by a new image from now on; the tasks end when its new partitions serve or have failed.
+    pub async fn follow(&self, image: Arc<Image>) -> Vec<glommio::Task<()>> {
         let settings = self.effective_settings(&image);
-        self.table.follow(&image, &settings).await;
+        let opening = self.table.follow(&image, &settings).await;
         self.image.replace(image);
+        opening
     }
 
     /// The broker's settings with what the image changes of them; topics take over what they fall back to.
     fn effective_settings(&self, image: &Image) -> Arc<BrokerSettings> {
-        let (default, own) = (ConfigResource::BrokerDefault, ConfigResource::Broker(self.started_with.node.id));
+        let (default, own) =
+            (ConfigResource::BrokerDefault, ConfigResource::Broker(self.started_with.node.id));
         let before = self.image();
         if image.config(&default) == before.config(&default) && image.config(&own) == before.config(&own) {
             return self.settings();

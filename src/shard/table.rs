@@ -7,9 +7,11 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use glommio::Task;
 use glommio::sync::Semaphore;
 use hashbrown::HashMap;
 
+use super::Signal;
 use crate::config::{BrokerSettings, TopicSettings};
 use crate::metadata::{Image, TopicImage};
 use crate::model::{PartitionIndex, ShardId, TopicId, TopicPartition, owner_shard};
@@ -33,12 +35,20 @@ enum Slot {
     Failed(PartitionError),
 }
 
+impl Slot {
+    fn is_opening(&self) -> bool {
+        matches!(self, Self::Opening)
+    }
+}
+
 /// The topics that this shard knows and the partitions that it owns.
 pub struct Table {
     me: ShardId,
     shards: u16,
     store: Rc<Store>,
     opening: Rc<Semaphore>,
+    /// Raised when a partition has opened or failed to.
+    settled: Signal,
     topics: RefCell<HashMap<TopicId, Topic>>,
     partitions: RefCell<HashMap<TopicPartition, Slot>>,
 }
@@ -47,7 +57,15 @@ impl Table {
     /// An empty table.
     pub fn new(me: ShardId, shards: u16, store: Rc<Store>) -> Self {
         let opening = Rc::new(Semaphore::new(OPENING_MAX));
-        Self { me, shards, store, opening, topics: RefCell::default(), partitions: RefCell::default() }
+        Self {
+            me,
+            shards,
+            store,
+            opening,
+            settled: Signal::default(),
+            topics: RefCell::default(),
+            partitions: RefCell::default(),
+        }
     }
 
     /// The topic, with the settings in force.
@@ -85,8 +103,9 @@ impl Table {
         self.len() == 0
     }
 
-    /// Makes the table what `image` says. Returns when deleted partitions are gone and new ones open or failed.
-    pub async fn follow(self: &Rc<Self>, image: &Image, broker: &BrokerSettings) {
+    /// Makes the table what `image` says. Returns when deleted partitions are gone; the tasks end when the new ones are
+    /// open or have failed.
+    pub async fn follow(self: &Rc<Self>, image: &Image, broker: &BrokerSettings) -> Vec<Task<()>> {
         self.remove_deleted(image).await;
         let mut opening = vec![];
         for topic in image.topics() {
@@ -99,9 +118,7 @@ impl Table {
             self.topics.borrow_mut().insert(topic.id, entry);
             opening.extend(self.follow_topic(topic, &settings));
         }
-        for task in opening {
-            task.await;
-        }
+        opening
     }
 
     /// Takes over broker-wide settings that topics fall back to.
@@ -129,7 +146,10 @@ impl Table {
             if let Slot::Ready(partition) = slot {
                 partition.disturb();
                 if let Err(error) = partition.log().close().await {
-                    tracing::error!("the log of partition {:?} is not closed cleanly: {error}", partition.id());
+                    tracing::error!(
+                        "the log of partition {:?} is not closed cleanly: {error}",
+                        partition.id()
+                    );
                 }
             }
         }
@@ -139,7 +159,7 @@ impl Table {
         self: &Rc<Self>,
         topic: &Arc<TopicImage>,
         settings: &Rc<TopicSettings>,
-    ) -> Vec<glommio::Task<()>> {
+    ) -> Vec<Task<()>> {
         let mut opening = vec![];
         for (index, partition) in topic.partitions.iter().enumerate() {
             let id = TopicPartition { topic_id: topic.id, partition: PartitionIndex(index as i32) };
@@ -169,7 +189,8 @@ impl Table {
         let place =
             LogPlace { topic: topic.image.name.clone(), topic_id: id.topic_id, partition: id.partition };
         let directory = place.directory(self.store.disk().directory());
-        let opened = Partition::open(&self.store, place, partition.leader_epoch, topic.settings.clone()).await;
+        let opened =
+            Partition::open(&self.store, place, partition.leader_epoch, topic.settings.clone()).await;
         let slot = match opened {
             Ok(partition) => Slot::Ready(partition),
             Err(error) => {
@@ -177,15 +198,15 @@ impl Table {
                 Slot::Failed(error)
             }
         };
-        let mut partitions = self.partitions.borrow_mut();
-        match partitions.get_mut(&id) {
-            Some(waiting) => *waiting = slot,
-            // Deleted meanwhile: the deletion waited for this task's slot to settle, and finds the directory itself.
-            None => drop(slot),
-        }
+        // A deletion waits for the slot to settle, so it is still there.
+        self.partitions.borrow_mut().insert(id, slot);
+        self.settled.raise();
     }
 
     async fn remove_deleted(&self, image: &Image) {
+        while self.partitions.borrow().iter().any(|(id, slot)| slot.is_opening() && !exists(image, *id)) {
+            self.settled.wait().await;
+        }
         let gone: Vec<(TopicPartition, Slot)> = {
             let mut partitions = self.partitions.borrow_mut();
             partitions.extract_if(|id, _| !exists(image, *id)).collect()
@@ -194,7 +215,9 @@ impl Table {
             if let Slot::Ready(partition) = slot {
                 partition.disturb();
                 if let Err(error) = partition.log().remove().await {
-                    tracing::error!("the directory of the deleted partition {id:?} cannot be removed: {error}");
+                    tracing::error!(
+                        "the directory of the deleted partition {id:?} cannot be removed: {error}"
+                    );
                 }
             }
         }

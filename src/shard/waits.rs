@@ -46,6 +46,7 @@ impl Wait {
         let id = WaitId { home: shard.id(), number };
         let signal = Rc::new(Signal::default());
         shard.waits().mine.borrow_mut().insert(number, signal.clone());
+        shard.metrics().logs.waiting_fetches.add(1);
         let asked = watched.iter().map(|(owner, _)| *owner).collect();
         for (owner, partitions) in watched {
             if owner == shard.id() {
@@ -65,6 +66,7 @@ impl Wait {
 
 impl Drop for Wait {
     fn drop(&mut self) {
+        self.shard.metrics().logs.waiting_fetches.subtract(1);
         self.shard.waits().mine.borrow_mut().remove(&self.id.number);
         for owner in &self.asked {
             let id = self.id;

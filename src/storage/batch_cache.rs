@@ -159,9 +159,10 @@ impl Chunk {
         self.durable_to.get() >= self.end()
     }
 
-    /// Notes that the file is durable up to `position`.
+    /// Notes that the file is durable up to `position`. What is appended later at a lower position, after a truncation,
+    /// is not covered.
     pub(super) fn set_durable(&self, position: u64) {
-        self.durable_to.set(self.durable_to.get().max(position));
+        self.durable_to.set(self.durable_to.get().max(position.min(self.end())));
     }
 
     /// Whether `bytes` more fit.
@@ -232,7 +233,9 @@ impl Content {
         };
         let rest = ReadLimit { bytes_max: (allowed - resume) as u32, at_least_one: false, ..limit };
         match walk::cut(&bytes[resume..], next_offset, rest) {
-            Walk::Found(cut) => Some(Cut { range: start..resume + cut.range.end, next_offset: cut.next_offset }),
+            Walk::Found(cut) => {
+                Some(Cut { range: start..resume + cut.range.end, next_offset: cut.next_offset })
+            }
             _ => Some(Cut { range: start..resume, next_offset }),
         }
     }

@@ -45,7 +45,6 @@ impl Log {
         let (summary, next) = {
             let mut state = self.state.borrow_mut();
             let Some(segment) = state.segment_mut(base) else { return Ok(()) };
-            segment.stage = Stage::Finished;
             (SegmentSummary::of(segment), segment.next_offset)
         };
         let saved = async {
@@ -58,6 +57,10 @@ impl Log {
         if let Err(error) = saved.await {
             // Recovery does without them; only the next start is slower.
             tracing::warn!(log = %self.directory.display(), %error, "a closed segment lacks its sidecars");
+        }
+        // Only now may it be deleted: the snapshot at its end takes over from the one at its start.
+        if let Some(segment) = self.state.borrow_mut().segment_mut(base) {
+            segment.stage = Stage::Finished;
         }
         Ok(())
     }
@@ -78,7 +81,12 @@ impl Log {
         Ok(())
     }
 
-    async fn write_sidecar(&self, offset: Offset, suffix: &str, content: Vec<u8>) -> Result<(), StorageError> {
+    async fn write_sidecar(
+        &self,
+        offset: Offset,
+        suffix: &str,
+        content: Vec<u8>,
+    ) -> Result<(), StorageError> {
         let path = place::file_of(&self.directory, offset, suffix);
         self.store.disk().replace_file(&path, content).await.map_err(StorageError::io("writing", &path))
     }
@@ -99,27 +107,29 @@ impl Log {
     }
 
     /// Makes everything durable, leaves the log so that the next start need not scan it, and takes no more appends.
-    /// A poisoned log is only closed.
+    /// A poisoned log is closed without that, and says so.
     pub async fn close(self: &Rc<Self>) -> Result<(), StorageError> {
         let _alone = self.maintenance.acquire_permit(1).await.map_err(|_| StorageError::Closed)?;
-        let (end, poisoned) = {
-            let state = self.state.borrow_mut();
-            match state.phase {
-                Phase::Closed => return Ok(()),
-                Phase::Poisoned(_) => (state.bounds.end, true),
-                Phase::Open => (state.bounds.end, false),
+        let end = {
+            let state = self.state.borrow();
+            if matches!(state.phase, Phase::Closed) {
+                return Ok(());
             }
+            state.bounds.end
         };
-        let flushed = if poisoned { Ok(()) } else { self.wait_durable(end).await };
+        let flushed = self.wait_durable(end).await;
         self.wait_idle().await;
-        let touched = {
+        let (touched, open) = {
             let mut state = self.state.borrow_mut();
             let touched = !state.on_disk.clean_mark || state.on_disk.epochs_stale;
-            if matches!(state.phase, Phase::Open) {
+            let open = state.phase.check();
+            if open.is_ok() {
                 state.phase = Phase::Closed;
             }
-            touched && !poisoned && flushed.is_ok() && state.on_disk.directory
+            (touched && state.on_disk.directory, open)
         };
+        let flushed = flushed.and(open);
+        let touched = touched && flushed.is_ok();
         let result = if touched { self.leave_clean_mark().await } else { Ok(()) };
         self.store.forget_log(self.number);
         let writer = self.state.borrow_mut().writer.take();
@@ -137,7 +147,8 @@ impl Log {
             self.save_epochs().await?;
         }
         let snapshot = self.observer.producer_snapshot();
-        let content = sidecar::encode_clean_mark(&SegmentSummary::of(self.state.borrow().active()), &snapshot);
+        let content =
+            sidecar::encode_clean_mark(&SegmentSummary::of(self.state.borrow().active()), &snapshot);
         let path = self.directory.join(CLEAN_CLOSE_FILE);
         let failed = StorageError::io("writing", &path);
         self.store.disk().replace_file(&path, content).await.map_err(failed)?;

@@ -40,7 +40,8 @@ impl Log {
                     if header.max_timestamp < timestamp {
                         return Ok(None);
                     }
-                    let wanted = |at: &(TimestampMs, Offset)| at.0 >= timestamp && at.1 >= start && at.1 < end;
+                    let wanted =
+                        |at: &(TimestampMs, Offset)| at.0 >= timestamp && at.1 >= start && at.1 < end;
                     Ok(timestamps(batch, header, start)?.into_iter().find(wanted))
                 })
                 .await?;

@@ -95,17 +95,18 @@ mod tests {
     use super::*;
 
     fn place(topic: &str) -> LogPlace {
-        LogPlace { topic: topic.into(), topic_id: TopicId(uuid::Uuid::from_u128(1)), partition: PartitionIndex(7) }
+        LogPlace {
+            topic: topic.into(),
+            topic_id: TopicId(uuid::Uuid::from_u128(1)),
+            partition: PartitionIndex(7),
+        }
     }
 
     #[test]
     fn names_are_kafkas() {
         let data = Path::new("/data");
         assert_eq!(place("a.b").directory(data), Path::new("/data/a.b-7"));
-        assert_eq!(
-            file_of(data, Offset(42), LOG_SUFFIX),
-            Path::new("/data/00000000000000000042.log")
-        );
+        assert_eq!(file_of(data, Offset(42), LOG_SUFFIX), Path::new("/data/00000000000000000042.log"));
         assert_eq!(place("t").metadata(), "version: 0\ntopic_id: AAAAAAAAAAAAAAAAAAAAAQ");
         assert_eq!(topic_id_of(&place("t").metadata()), Some("AAAAAAAAAAAAAAAAAAAAAQ"));
         assert_eq!(topic_id_of("version: 1\ntopic_id: x"), None);

@@ -70,6 +70,21 @@ impl Log {
             }
             TryRead::Cold => {}
         }
+        match self.read_cold(from, limit).await {
+            Err(error) if !matches!(error, StorageError::OutOfRange { .. }) => {
+                let bounds = self.state.borrow().bounds;
+                if from < bounds.start || from >= bounds.durable_end {
+                    // Deleted or cut off while it was read.
+                    let (start, end) = (bounds.start, limit.end.min(bounds.durable_end));
+                    return Err(StorageError::OutOfRange { offset: from, start, end });
+                }
+                Err(error)
+            }
+            result => result,
+        }
+    }
+
+    async fn read_cold(&self, from: Offset, limit: ReadLimit) -> Result<Slices, StorageError> {
         let end = limit.end.min(self.durable_end_offset());
         let limit = ReadLimit { end, ..limit };
         let mut sought = from;
@@ -140,19 +155,26 @@ impl Log {
 
     pub(super) fn damaged(&self, place: &Place, position: u64) -> StorageError {
         let path = place::file_of(&self.directory, place.segment, LOG_SUFFIX);
-        StorageError::corrupt(&path, position, "no batch where the index and the batches before it say one is")
+        StorageError::corrupt(
+            &path,
+            position,
+            "no batch where the index and the batches before it say one is",
+        )
     }
 
     /// The segment's bytes from `position`, about `wanted` of them, none beyond what may be read.
-    pub(super) async fn window(&self, place: &Place, position: u64, wanted: u64) -> Result<Bytes, StorageError> {
+    pub(super) async fn window(
+        &self,
+        place: &Place,
+        position: u64,
+        wanted: u64,
+    ) -> Result<Bytes, StorageError> {
         let path = place::file_of(&self.directory, place.segment, LOG_SUFFIX);
         let file = self.reader(place.segment).await?;
         let from = align_down(position);
         let to = align_up((position + wanted).min(place.size));
-        let read = file
-            .read_at(from, (to - from) as usize)
-            .await
-            .map_err(StorageError::io("reading", &path))?;
+        let read =
+            file.read_at(from, (to - from) as usize).await.map_err(StorageError::io("reading", &path))?;
         let end = (from + read.len() as u64).min(place.size);
         if end <= position {
             return Err(StorageError::corrupt(&path, position, "the file ends before its batches do"));
@@ -175,7 +197,9 @@ impl Log {
 
     /// A segment's index, loaded if it is only on disk.
     pub(super) async fn index(&self, base: Offset) -> Result<Rc<RefCell<SparseIndex>>, StorageError> {
-        if let Some(index) = self.state.borrow_mut().segment_mut(base).and_then(|segment| segment.index.clone()) {
+        if let Some(index) =
+            self.state.borrow_mut().segment_mut(base).and_then(|segment| segment.index.clone())
+        {
             return Ok(index);
         }
         let path = place::file_of(&self.directory, base, INDEX_SUFFIX);

@@ -74,6 +74,15 @@ impl Findings {
     }
 }
 
+impl Findings {
+    /// Takes out the segments that lie wholly below the log start: their deletion was under way. Whether they are
+    /// whole does not matter any more.
+    fn take_below(&mut self, log_start: Offset) -> Vec<Offset> {
+        let below = self.segments.windows(2).take_while(|pair| pair[1].base <= log_start).count();
+        self.segments.drain(..below).map(|found| found.base).collect()
+    }
+}
+
 /// One log on its way up.
 struct Recovery<'a> {
     store: &'a Rc<Store>,
@@ -132,20 +141,24 @@ impl Recovery<'_> {
             return Ok(self.state(vec![Segment::new(Offset::ZERO)], Offset::ZERO, OnDisk::default()));
         };
         let named = self.check_topic(place).await?;
-        let findings = Findings::of(&listing);
+        let mut findings = Findings::of(&listing);
         for name in &findings.leftovers {
             let path = self.directory.join(name);
             disk.remove_file(&path).await.map_err(StorageError::io("removing", &path))?;
         }
         let log_start = self.log_start().await?;
         self.load_epochs().await?;
-        let segments = self.segments(&findings, log_start).await?;
+        self.remove_segments(findings.take_below(log_start)).await?;
+        let mut segments = self.segments(&findings, log_start).await?;
         let first = segments.first().map_or(Offset::ZERO, |segment| segment.base);
         let end = segments.last().map_or(Offset::ZERO, |segment| segment.next_offset);
         if end < log_start {
-            let reason = format!("the log ends at {end}, before its start {log_start}");
-            return Err(StorageError::corrupt(&self.directory, 0, reason));
+            // All that is left was deleted: the log was being cut within the batch that holds its start.
+            let bases = segments.iter().rev().map(|segment| segment.base);
+            self.remove_segments(bases.collect()).await?;
+            segments = vec![Segment::new(log_start)];
         }
+        let end = end.max(log_start);
         if self.epochs.truncate_end(end.plus(1)) {
             self.epochs_stale = true;
         }
@@ -168,6 +181,21 @@ impl Recovery<'_> {
             flushing: false,
             on_disk,
         }
+    }
+
+    async fn remove_segments(&self, bases: Vec<Offset>) -> Result<(), StorageError> {
+        if bases.is_empty() {
+            return Ok(());
+        }
+        for base in bases {
+            for suffix in [LOG_SUFFIX, INDEX_SUFFIX, PRODUCERS_SUFFIX] {
+                let path = place::file_of(&self.directory, base, suffix);
+                let failed = StorageError::io("removing", &path);
+                self.store.disk().remove_file(&path).await.map_err(failed)?;
+            }
+        }
+        let failed = StorageError::io("syncing", &self.directory);
+        self.store.disk().sync_directory(&self.directory).await.map_err(failed)
     }
 
     /// Whether `partition.metadata` is there; an error if it names another topic.
@@ -268,7 +296,6 @@ impl Recovery<'_> {
 
     /// Replays the newest usable snapshot and returns its offset.
     async fn choose_snapshot(&mut self, findings: &Findings) -> Result<Offset, StorageError> {
-        let Some(first) = findings.segments.first() else { return Ok(Offset::ZERO) };
         for offset in &findings.snapshots {
             let path = place::file_of(&self.directory, *offset, PRODUCERS_SUFFIX);
             let Some(file) = self.read(&path, sidecar::SIDECAR_BYTES_MAX).await? else { continue };
@@ -278,7 +305,7 @@ impl Recovery<'_> {
                 return Ok(*offset);
             }
         }
-        Ok(first.base)
+        Ok(findings.segments.first().map_or(Offset::ZERO, |first| first.base))
     }
 
     /// A segment that is not the last: it must end where the next begins.
@@ -339,8 +366,7 @@ impl Recovery<'_> {
     async fn scan(&mut self, found: &Found) -> Result<(Segment, End), StorageError> {
         let path = place::file_of(&self.directory, found.base, LOG_SUFFIX);
         let disk = self.store.disk();
-        let file =
-            disk.open_file(&path, Access::Read).await.map_err(StorageError::io("opening", &path))?;
+        let file = disk.open_file(&path, Access::Read).await.map_err(StorageError::io("opening", &path))?;
         let mut segment = Segment::new(found.base);
         let mut frontier = Frontier::start(found.base);
         let interval = self.settings.index_interval_bytes;

@@ -63,7 +63,8 @@ pub async fn remove_leftovers(disk: &Rc<Disk>) -> Result<usize, StorageError> {
     let failed = || StorageError::io("listing", disk.directory());
     let entries = disk.list(disk.directory()).await.map_err(failed())?.unwrap_or_default();
     let mut removed = 0;
-    for entry in entries.iter().filter(|entry| entry.is_directory && place::is_deleted_directory(&entry.name)) {
+    for entry in entries.iter().filter(|entry| entry.is_directory && place::is_deleted_directory(&entry.name))
+    {
         let path = disk.directory().join(&entry.name);
         disk.remove_directory(&path).await.map_err(StorageError::io("removing", &path))?;
         removed += 1;

@@ -10,9 +10,7 @@ use std::time::Duration;
 
 use super::error::StorageError;
 use super::log::{Log, LogSettings, Phase, State};
-use super::place::{
-    self, DELETED_SUFFIX, INDEX_SUFFIX, LOG_START_FILE, LOG_SUFFIX, PRODUCERS_SUFFIX,
-};
+use super::place::{self, DELETED_SUFFIX, INDEX_SUFFIX, LOG_START_FILE, LOG_SUFFIX, PRODUCERS_SUFFIX};
 use super::scan;
 use super::segment::{Segment, Stage};
 use super::sidecar;
@@ -53,7 +51,8 @@ impl Log {
                 self.wait_idle().await;
                 self.state.borrow().phase.check()?;
             }
-            if let Some(start) = self.state.borrow().start_after(doomed) {
+            let start = self.state.borrow().start_after(doomed);
+            if let Some(start) = start {
                 self.save_log_start(start).await?;
             }
         }
@@ -86,7 +85,9 @@ impl Log {
             let count = state
                 .segments
                 .iter()
-                .take_while(|segment| segment.next_offset <= start && matches!(segment.stage, Stage::Finished))
+                .take_while(|segment| {
+                    segment.next_offset <= start && matches!(segment.stage, Stage::Finished)
+                })
                 .count();
             // The last one is active and stays.
             let count = count.min(state.segments.len() - 1);
@@ -171,32 +172,54 @@ impl Log {
 
     async fn truncate_files(self: &Rc<Self>, offset: Offset) -> Result<Offset, StorageError> {
         self.prepare_directory().await?;
-        let (base, position) = self.batch_position(offset).await?;
+        let Cut { segment: base, position, end } = self.batch_position(offset).await?;
+        let start = self.log_start_offset();
+        self.remove_snapshots_above(end).await?;
         let writer = self.state.borrow_mut().writer.take();
         if let Some(writer) = writer {
             let failed = StorageError::io("closing", &self.directory);
             writer.file.close().await.map_err(failed)?;
         }
+        // A cut within the batch that holds the log start leaves nothing: the log begins anew at its start.
+        let nothing_left = end < start;
         let later: Vec<Offset> = {
             let state = self.state.borrow();
-            state.segments.iter().rev().map(|segment| segment.base).filter(|later| *later > base).collect()
+            let bases = state.segments.iter().rev().map(|segment| segment.base);
+            bases.filter(|later| *later > base || nothing_left).collect()
         };
         // Newest first: a crash in between leaves a log without a gap.
         self.delete_files(&later).await?;
         self.store.forget((self.number, base));
+        if nothing_left {
+            let mut state = self.state.borrow_mut();
+            state.segments.clear();
+            state.replace_end(Segment::new(start));
+            drop(state);
+            self.save_epochs().await?;
+            return Ok(start);
+        }
         let index = place::file_of(&self.directory, base, INDEX_SUFFIX);
         let disk = self.store.disk();
         disk.remove_file(&index).await.map_err(StorageError::io("removing", &index))?;
-        if let Some(snapshot) = later.last() {
-            let path = place::file_of(&self.directory, *snapshot, PRODUCERS_SUFFIX);
-            disk.remove_file(&path).await.map_err(StorageError::io("removing", &path))?;
-        }
         disk.sync_directory(&self.directory).await.map_err(StorageError::io("syncing", &self.directory))?;
         let segment = self.cut_and_rebuild(base, position).await?;
         let end = segment.next_offset;
         self.state.borrow_mut().replace_end(segment);
         self.save_epochs().await?;
         Ok(end)
+    }
+
+    /// Removes, durably, the producer snapshots of offsets that the log is about to lose.
+    async fn remove_snapshots_above(&self, end: Offset) -> Result<(), StorageError> {
+        let disk = self.store.disk();
+        let failed = || StorageError::io("listing", &self.directory);
+        let listing = disk.list(&self.directory).await.map_err(failed())?.unwrap_or_default();
+        let offsets = listing.iter().filter_map(|facts| place::offset_of(&facts.name, PRODUCERS_SUFFIX));
+        for offset in offsets.filter(|offset| *offset > end) {
+            let path = place::file_of(&self.directory, offset, PRODUCERS_SUFFIX);
+            disk.remove_file(&path).await.map_err(StorageError::io("removing", &path))?;
+        }
+        disk.sync_directory(&self.directory).await.map_err(failed())
     }
 
     /// Cuts a segment's file, durably, and reads what is left of it.
@@ -216,21 +239,29 @@ impl Log {
         Ok(segment)
     }
 
-    /// The segment and position of the batch that holds `offset`.
-    async fn batch_position(&self, offset: Offset) -> Result<(Offset, u64), StorageError> {
+    /// The batch that holds `offset`.
+    async fn batch_position(&self, offset: Offset) -> Result<Cut, StorageError> {
         let place = self.locate(offset).await?;
         let mut position = place.position;
         while position < place.size {
             let window = self.window(&place, position, crate::record::HEADER_BYTES as u64).await?;
-            let header = crate::record::BatchHeader::parse(&window)
-                .map_err(|_| self.damaged(&place, position))?;
+            let header =
+                crate::record::BatchHeader::parse(&window).map_err(|_| self.damaged(&place, position))?;
             if header.next_offset() > offset {
-                return Ok((place.segment, position));
+                return Ok(Cut { segment: place.segment, position, end: header.base_offset });
             }
             position += u64::from(header.size_bytes);
         }
-        Ok((place.segment, place.size))
+        Ok(Cut { segment: place.segment, position: place.size, end: place.next_offset })
     }
+}
+
+/// Where a log is cut.
+struct Cut {
+    segment: Offset,
+    position: u64,
+    /// The first offset that goes.
+    end: Offset,
 }
 
 impl State {
@@ -260,7 +291,8 @@ impl State {
 
     /// Where the log starts once `doomed` segments are gone, if that is higher than now; only what is durable goes.
     fn start_after(&self, doomed: usize) -> Option<Offset> {
-        let last = self.segments.iter().take(doomed).take_while(|segment| segment.durable == segment.size).last()?;
+        let last =
+            self.segments.iter().take(doomed).take_while(|segment| segment.durable == segment.size).last()?;
         Some(last.next_offset).filter(|start| *start > self.bounds.start)
     }
 

@@ -118,7 +118,9 @@ impl<'a> Scan<'a> {
             let (found, expected) = (header.base_offset, frontier.next_offset);
             return Ok(Err(format!("base offset {found} where {expected} follows")));
         }
-        if header.last_offset_delta < 0 || header.base_offset.0.checked_add(i64::from(header.last_offset_delta) + 1).is_none() {
+        if header.last_offset_delta < 0
+            || header.base_offset.0.checked_add(i64::from(header.last_offset_delta) + 1).is_none()
+        {
             return Ok(Err(format!("a last offset delta of {}", header.last_offset_delta)));
         }
         if header.leader_epoch < frontier.epoch {
@@ -166,7 +168,11 @@ impl<'a> Scan<'a> {
         self.load(position).await?;
         let part = self.available(position).await?;
         if part.len() < length {
-            return Err(StorageError::corrupt(self.path, position, "the file became shorter while it was read"));
+            return Err(StorageError::corrupt(
+                self.path,
+                position,
+                "the file became shorter while it was read",
+            ));
         }
         Ok(part.slice(..length))
     }
@@ -191,7 +197,11 @@ impl<'a> Scan<'a> {
         self.window = read.slice(..length);
         self.window_at = from;
         if from + length as u64 <= position {
-            return Err(StorageError::corrupt(self.path, position, "the file became shorter while it was read"));
+            return Err(StorageError::corrupt(
+                self.path,
+                position,
+                "the file became shorter while it was read",
+            ));
         }
         Ok(())
     }

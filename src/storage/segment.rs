@@ -38,7 +38,12 @@ pub(super) struct Times {
 
 impl Times {
     pub(super) fn none() -> Self {
-        Self { largest: i64::MIN, largest_at: Offset::NONE, first_append: TimestampMs::NONE, last_append: TimestampMs::NONE }
+        Self {
+            largest: i64::MIN,
+            largest_at: Offset::NONE,
+            first_append: TimestampMs::NONE,
+            last_append: TimestampMs::NONE,
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use super::{Log, LogObserver, LogPlace, LogSettings, ReadLimit, Replay, StorageError, Store, StoreLimits};
-use crate::io::{Disk, DiskLimits};
+use crate::io::{Disk, DiskLimits, Simulated};
 use crate::model::{LeaderEpoch, Offset, PartitionIndex, TimestampMs, TopicId};
 use crate::record::BatchHeader;
 
@@ -104,9 +104,14 @@ impl Opened {
 
     /// Base offsets of all batches that can be read, checking that each is whole and continues the one before.
     pub(crate) async fn bases(&self) -> Vec<i64> {
+        self.headers().await.iter().map(|header| header.base_offset.0).collect()
+    }
+
+    /// As [`Self::bases`], the headers.
+    pub(crate) async fn headers(&self) -> Vec<BatchHeader> {
         let end = self.log.durable_end_offset();
         let mut at = self.log.log_start_offset();
-        let mut bases = Vec::new();
+        let mut headers = Vec::new();
         while at < end {
             let limit = ReadLimit { end, bytes_max: 100_000, at_least_one: true };
             let slices = self.log.read(at, limit).await.expect("readable");
@@ -117,15 +122,20 @@ impl Opened {
                     let header = BatchHeader::parse_whole(&rest).expect("a whole batch");
                     header.check_crc(&rest).expect("an intact batch");
                     let batch = rest.split_to(header.size_bytes as usize);
-                    assert_eq!(batch[61..], batch_like(&header)[61..], "the payload of {}", header.base_offset);
-                    assert!(bases.is_empty() || header.base_offset == at, "no gap at {at}");
+                    assert_eq!(
+                        batch[61..],
+                        batch_like(&header)[61..],
+                        "the payload of {}",
+                        header.base_offset
+                    );
+                    assert!(headers.is_empty() || header.base_offset == at, "no gap at {at}");
                     at = header.next_offset();
-                    bases.push(header.base_offset.0);
+                    headers.push(header);
                 }
             }
             assert_eq!(slices.next_offset, at);
         }
-        bases
+        headers
     }
 }
 
@@ -136,7 +146,11 @@ fn batch_like(header: &BatchHeader) -> Vec<u8> {
 
 /// The partition that tests use.
 pub(crate) fn place() -> LogPlace {
-    LogPlace { topic: "orders".into(), topic_id: TopicId(uuid::Uuid::from_u128(7)), partition: PartitionIndex(3) }
+    LogPlace {
+        topic: "orders".into(),
+        topic_id: TopicId(uuid::Uuid::from_u128(7)),
+        partition: PartitionIndex(3),
+    }
 }
 
 /// Opens the test partition's log.
@@ -178,4 +192,16 @@ pub(crate) async fn real_store(directory: &std::path::Path) -> Rc<Store> {
     let limits = DiskLimits { reserve_bytes: 0, ..DiskLimits::default() };
     let disk = Disk::open(directory, limits).await.expect("a directory that can be used");
     Store::new(disk, StoreLimits { cache_bytes_max: 1 << 20, open_files_max: 4 })
+}
+
+/// A store over a simulated disk.
+pub(crate) async fn simulated_store(device: &Rc<Simulated>, cache_bytes_max: u64) -> Rc<Store> {
+    let limits = DiskLimits { writes_in_flight_max: 4, reserve_bytes: 1 << 20 };
+    let disk = Disk::simulated(device.clone(), limits).await.expect("the simulated disk is there");
+    Store::new(disk, StoreLimits { cache_bytes_max, open_files_max: 2 })
+}
+
+/// A file of the test partition on a simulated disk.
+pub(crate) fn simulated_file(name: &str) -> std::path::PathBuf {
+    std::path::Path::new("/simulated/orders-3").join(name)
 }

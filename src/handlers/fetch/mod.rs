@@ -91,7 +91,6 @@ async fn wait_for_enough(server: &Rc<Server>, mut targets: Vec<Target>, limits: 
             return targets;
         }
         let wait = read::watch(server, &targets);
-        server.shard().metrics().logs.waiting_fetches.add(1);
         let in_time = glommio::timer::timeout(left, async {
             wait.news().await;
             Ok::<(), glommio::GlommioError<()>>(())
@@ -99,7 +98,6 @@ async fn wait_for_enough(server: &Rc<Server>, mut targets: Vec<Target>, limits: 
         .await
         .is_ok();
         drop(wait);
-        server.shard().metrics().logs.waiting_fetches.subtract(1);
         if in_time && limits.min_bytes > 1 {
             // Every append would wake a fetch that waits for many bytes; let some gather.
             let left = deadline.saturating_duration_since(Instant::now());
@@ -155,8 +153,7 @@ fn listed(request: FetchRequest, by_id: bool, version: i16) -> Vec<(FetchKey, Pa
     for topic in request.topics {
         let reference = topic_ref(by_id, topic.topic_id, &topic.topic.0);
         for partition in topic.partitions {
-            let key =
-                FetchKey { topic: reference.clone(), partition: PartitionIndex(partition.partition) };
+            let key = FetchKey { topic: reference.clone(), partition: PartitionIndex(partition.partition) };
             listed.push((key, wanted(&partition, version)));
         }
     }

@@ -18,7 +18,9 @@ fn what_is_durable_is_read_from_memory_and_after_a_restart_from_the_device() {
         assert_eq!(log.put(2, 5_000).await, 3);
         assert_eq!(log.log.durable_end_offset(), Offset(5));
         assert_eq!(log.observed.durable.get(), 5);
-        assert!(matches!(log.log.try_read(Offset(4), limit(5, 10)), TryRead::Cached(slices) if slices.len() == 5_061));
+        assert!(
+            matches!(log.log.try_read(Offset(4), limit(5, 10)), TryRead::Cached(slices) if slices.len() == 5_061)
+        );
         assert_eq!(log.bases().await, [0, 3]);
         drop(log);
 
@@ -76,7 +78,7 @@ fn a_read_keeps_to_its_limits() {
             log.put(2, 1_000).await;
         }
         for cold in [false, true] {
-            let log = if cold { open(&store, settings()).await.expect("again") } else { open(&store, settings()).await.expect("again") };
+            let log = open(&store, settings()).await.expect("again");
             if !cold {
                 assert_eq!(log.put(2, 1_000).await, 20);
             }

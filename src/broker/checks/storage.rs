@@ -1,0 +1,180 @@
+//! The data directory: its filesystem, direct I/O, block size, free space.
+//!
+//! Key invariant: a directory that does not exist yet is judged by the nearest one above it that does. Trying direct
+//! I/O is left to `probe`.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{StatVfs, statfs, statvfs};
+
+use super::{Finding, probe};
+
+/// Free bytes below which a broker soon stops taking records.
+const FREE_BYTES_ADVISED: u64 = 1 << 30;
+/// Free bytes that a broker needs to start.
+const FREE_BYTES_MIN: u64 = 64 << 20;
+/// The alignment that everything is written with.
+const BLOCK_BYTES: u64 = 4096;
+
+/// Checks the data directory.
+pub(super) fn check(data_dir: &Path) -> Vec<Finding> {
+    let place = match nearest_existing(data_dir) {
+        Ok(place) => place,
+        Err(error) => {
+            let found = format!("{}: {error}", data_dir.display());
+            return vec![Finding::fail("data directory", found, "Choose another with --data-dir.")];
+        }
+    };
+    vec![directory(data_dir, &place), filesystem(&place), direct_io(&place), free_space(&place)]
+}
+
+fn nearest_existing(data_dir: &Path) -> io::Result<PathBuf> {
+    let absolute = std::path::absolute(data_dir)?;
+    let mut place = absolute.as_path();
+    loop {
+        match place.metadata() {
+            Ok(facts) if facts.is_dir() => return Ok(place.to_path_buf()),
+            Ok(_) => return Err(io::ErrorKind::NotADirectory.into()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                place = place.parent().ok_or(error)?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn directory(data_dir: &Path, place: &Path) -> Finding {
+    const NAME: &str = "data directory";
+    let found = match std::path::absolute(data_dir).is_ok_and(|absolute| absolute == place) {
+        true => data_dir.display().to_string(),
+        false => format!("{}, which will be created in {}", data_dir.display(), place.display()),
+    };
+    use rustix::fs::{Access, access};
+    match access(place, Access::WRITE_OK | Access::EXEC_OK) {
+        Ok(()) => Finding::ok(NAME, found),
+        Err(error) => Finding::fail(
+            NAME,
+            format!("{found}: it cannot be written: {}", io::Error::from(error)),
+            format!("chown or chmod {}, or choose another with --data-dir.", place.display()),
+        ),
+    }
+}
+
+/// What is known of a filesystem by its magic number.
+fn filesystem(place: &Path) -> Finding {
+    const NAME: &str = "filesystem";
+    let kind = match statfs(place) {
+        Ok(facts) => facts.f_type as u64 & 0xffff_ffff,
+        Err(error) => {
+            let found = format!("unknown: {}", io::Error::from(error));
+            return Finding::warn(NAME, found, "ext4 and xfs are known to work well.");
+        }
+    };
+    judge_filesystem(NAME, kind)
+}
+
+fn judge_filesystem(name: &'static str, kind: u64) -> Finding {
+    const ADVICE: &str = "Put the data directory on ext4 or xfs: --data-dir.";
+    match kind {
+        0xef53 => Finding::ok(name, "ext4"),
+        0x5846_5342 => Finding::ok(name, "xfs"),
+        0x0102_1994 => Finding::warn(
+            name,
+            "tmpfs: records are in memory and gone after a restart of the machine",
+            ADVICE,
+        ),
+        0x794c_7630 => Finding::warn(
+            name,
+            "overlay: a container's own layer, slow and gone with the container",
+            "Mount a volume and give its path: docker run -v corelog:/data … --data-dir /data.",
+        ),
+        0x9123_683e => Finding::warn(
+            name,
+            "btrfs: every overwrite is copied elsewhere, which costs speed and space",
+            "chattr +C on the empty data directory, or better ext4 or xfs.",
+        ),
+        0x2fc1_2fc1 => Finding::warn(name, "zfs: direct I/O may go through its own cache", ADVICE),
+        0x6969 | 0xff53_4d42 | 0xfe53_4d42 | 0x517b | 0x6573_5546 => Finding::warn(
+            name,
+            format!("a network or user-space filesystem ({kind:#x}); its flushes may be none"),
+            ADVICE,
+        ),
+        _ => Finding::warn(name, format!("of the kind {kind:#x}, with which there is no experience"), ADVICE),
+    }
+}
+
+fn direct_io(place: &Path) -> Finding {
+    const NAME: &str = "direct i/o";
+    match probe::write_and_read(place) {
+        Ok(block) if block <= BLOCK_BYTES => {
+            Finding::ok(NAME, format!("works, written durably and read back; device block {block} bytes"))
+        }
+        Ok(block) => Finding::fail(
+            NAME,
+            format!("the device wants blocks of {block} bytes; Corelog writes blocks of {BLOCK_BYTES}"),
+            "Put the data directory on another device: --data-dir.",
+        ),
+        Err(error) => {
+            let remedy = match error.raw_os_error() {
+                Some(libc::EINVAL | libc::EOPNOTSUPP) => {
+                    "Choose a filesystem with direct I/O, ext4 or xfs: --data-dir."
+                }
+                Some(libc::EACCES | libc::EPERM | libc::EROFS) => {
+                    "Choose a directory that can be written: --data-dir."
+                }
+                Some(libc::ENOSPC | libc::EDQUOT) => "Free some space, or choose another device: --data-dir.",
+                _ => "The device or its filesystem fails: see dmesg, or choose another with --data-dir.",
+            };
+            Finding::fail(NAME, format!("a block cannot be written and read back: {error}"), remedy)
+        }
+    }
+}
+
+fn free_space(place: &Path) -> Finding {
+    const NAME: &str = "free space";
+    match statvfs(place) {
+        Ok(facts) => judge_space(NAME, &facts),
+        Err(error) => {
+            Finding::warn(NAME, format!("unknown: {}", io::Error::from(error)), "Check it with df.")
+        }
+    }
+}
+
+fn judge_space(name: &'static str, facts: &StatVfs) -> Finding {
+    let free = facts.f_bavail.saturating_mul(facts.f_frsize);
+    let found = format!("{:.1} GiB", free as f64 / (1_u64 << 30) as f64);
+    let remedy = "Free some space, shorten retention (log.retention.ms, log.retention.bytes), or choose another device.";
+    if free < FREE_BYTES_MIN {
+        return Finding::fail(name, found, remedy);
+    }
+    if free < FREE_BYTES_ADVISED {
+        return Finding::warn(name, found, remedy);
+    }
+    Finding::ok(name, found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::checks::Status;
+
+    #[test]
+    fn a_directory_to_come_is_judged_by_the_one_above() {
+        let above = tempfile::tempdir().expect("a temporary directory");
+        let place = nearest_existing(&above.path().join("a/b")).expect("it is below one that exists");
+        assert_eq!(place, above.path());
+        let file = above.path().join("file");
+        std::fs::write(&file, "x").expect("writable");
+        let finding = &check(&file)[0];
+        assert_eq!(finding.status, Status::Fail, "{finding}");
+    }
+
+    #[test]
+    fn memory_and_layers_are_remarked_on() {
+        assert_eq!(judge_filesystem("f", 0xef53).status, Status::Ok);
+        for kind in [0x0102_1994, 0x794c_7630, 0x9123_683e, 0x2fc1_2fc1, 0x6969, 1] {
+            assert_eq!(judge_filesystem("f", kind).status, Status::Warn);
+        }
+    }
+}

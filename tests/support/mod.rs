@@ -1,0 +1,170 @@
+//! Starts the real binary and speaks to it over raw connections.
+//!
+//! Key invariant: a broker is ended by its own process id when its guard is dropped, and its data goes with it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use corelog::protocol::{decode_response, encode_request};
+use kafka_protocol::protocol::Request;
+use tempfile::TempDir;
+
+/// How long a broker may take to be ready or to stop.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A broker in a process of its own.
+pub struct Broker {
+    child: Child,
+    pub address: SocketAddr,
+    pub admin: SocketAddr,
+    data: TempDir,
+}
+
+/// An address of this machine that nobody listens on.
+pub fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// The command that serves `data` on the two addresses.
+pub fn serve_command(data: &Path, address: SocketAddr, admin: SocketAddr) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_corelog"));
+    command.args(["serve", "--data-dir"]).arg(data);
+    command.args(["--listen", &address.to_string(), "--admin", &admin.to_string(), "--shards", "2"]);
+    command.env("RUST_LOG", "warn").stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+impl Broker {
+    /// A broker on a new data directory, with settings.
+    pub fn start(settings: &[&str]) -> Self {
+        Self::start_in(TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap(), settings)
+    }
+
+    fn start_in(data: TempDir, settings: &[&str]) -> Self {
+        let (address, admin) = (free_address(), free_address());
+        let mut command = serve_command(data.path(), address, admin);
+        command.args(settings.iter().flat_map(|setting| ["--set", setting]));
+        command.stderr(Stdio::inherit());
+        let mut child = command.spawn().unwrap();
+        let mut banner = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut banner).unwrap();
+        assert!(banner.contains("is ready"), "the broker did not start: {banner:?}");
+        Self { child, address, admin, data }
+    }
+
+    /// Ends the process at once, as a crash would, and starts another on the same data.
+    pub fn crash_and_restart(mut self, settings: &[&str]) -> Self {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        let data = std::mem::replace(&mut self.data, TempDir::new().unwrap());
+        Self::start_in(data, settings)
+    }
+
+    /// Stops the broker with SIGTERM; returns how long that took and whether it ended well.
+    pub fn stop(&mut self) -> (Duration, bool) {
+        let began = Instant::now();
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        while began.elapsed() < PATIENCE {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return (began.elapsed(), status.success());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        panic!("the broker did not stop");
+    }
+
+    /// Starts anew on the data of a broker that was stopped.
+    pub fn restart(mut self, settings: &[&str]) -> Self {
+        let data = std::mem::replace(&mut self.data, TempDir::new().unwrap());
+        Self::start_in(data, settings)
+    }
+
+    /// The data directory.
+    pub fn data(&self) -> &Path {
+        self.data.path()
+    }
+
+    /// A new connection.
+    pub fn connect(&self) -> Connection {
+        Connection::to(self.address)
+    }
+
+    /// The sum of a metric over all shards.
+    pub fn metric(&self, name: &str) -> f64 {
+        let mut stream = TcpStream::connect(self.admin).unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.0\r\nConnection: close\r\n\r\n").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        let rows = text.lines().filter(|line| line.starts_with(name));
+        rows.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    }
+
+    /// Waits until `condition` holds.
+    pub fn wait_until(&self, what: &str, condition: impl Fn(&Self) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !condition(self) {
+            assert!(Instant::now() < deadline, "still not so: {what}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A raw connection.
+pub struct Connection {
+    stream: TcpStream,
+    next: i32,
+}
+
+impl Connection {
+    /// Connects to a broker.
+    pub fn to(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self { stream, next: 0 }
+    }
+
+    /// Sends a request without waiting; returns its correlation id.
+    pub fn send<Q: Request>(&mut self, request: &Q, version: i16) -> i32 {
+        self.next += 1;
+        let frame = encode_request("test", self.next, version, request).unwrap();
+        self.stream.write_all(&frame).unwrap();
+        self.next
+    }
+
+    /// The next response and its correlation id.
+    pub fn receive<Q: Request>(&mut self, version: i16) -> (i32, Q::Response) {
+        let mut frame = self.receive_frame().expect("the broker closed the connection");
+        decode_response::<Q>(&mut frame, version).unwrap()
+    }
+
+    /// The next frame, or `None` if the broker closed the connection.
+    pub fn receive_frame(&mut self) -> Option<Bytes> {
+        let mut size = [0; 4];
+        self.stream.read_exact(&mut size).ok()?;
+        let mut frame = vec![0; u32::from_be_bytes(size) as usize];
+        self.stream.read_exact(&mut frame).ok()?;
+        Some(frame.into())
+    }
+
+    /// Sends a request and waits for its response.
+    pub fn ask<Q: Request>(&mut self, request: &Q, version: i16) -> Q::Response {
+        let sent = self.send(request, version);
+        let (answered, response) = self.receive::<Q>(version);
+        assert_eq!(sent, answered);
+        response
+    }
+}
