@@ -179,8 +179,12 @@ fn start_shards(
             metrics: metrics.to_vec(),
             loads: loads.clone(),
         };
-        let links =
-            Links { mesh: meshes.pop(), notices, controller: controller.clone(), ready: ready_sender.clone() };
+        let links = Links {
+            mesh: meshes.pop(),
+            notices,
+            controller: controller.clone(),
+            ready: ready_sender.clone(),
+        };
         let thread = executor::start(plan, links).map_err(ServeError::Shard)?;
         inboxes.push(inbox);
         threads.push(thread);

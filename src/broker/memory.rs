@@ -13,8 +13,7 @@ const REQUEST_BYTES_MAX: u64 = 1 << 30;
 const CACHE_BYTES_MIN: u64 = 16 << 20;
 
 /// Files in which a control group states its limit, version 2 first.
-const CGROUP_LIMITS: [&str; 2] =
-    ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
+const CGROUP_LIMITS: [&str; 2] = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
 
 /// Bytes that this process may use.
 pub fn usable_bytes() -> u64 {

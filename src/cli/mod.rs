@@ -8,7 +8,8 @@ use crate::config::{BrokerSettings, Flags, Sources};
 /// Runs the command that `arguments` (the program's name first) ask for.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<String> = arguments.into_iter().filter_map(|a| a.into_string().ok()).collect();
-    let flag = |name: &str| arguments.iter().position(|a| a == name).and_then(|at| arguments.get(at + 1)).cloned();
+    let flag =
+        |name: &str| arguments.iter().position(|a| a == name).and_then(|at| arguments.get(at + 1)).cloned();
     let set: Vec<(String, String)> = arguments
         .iter()
         .zip(arguments.iter().skip(1))

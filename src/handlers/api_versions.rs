@@ -3,8 +3,8 @@
 use kafka_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
 
 use super::{Client, Server};
-use crate::protocol::api_versions::{METADATA_VERSION, names_client_software, response};
 use crate::protocol::ErrorCode;
+use crate::protocol::api_versions::{METADATA_VERSION, names_client_software, response};
 
 /// Answers with the whole table and the features in force.
 pub fn handle(

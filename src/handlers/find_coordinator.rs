@@ -29,7 +29,8 @@ pub fn handle(request: &FindCoordinatorRequest, version: i16) -> FindCoordinator
             .with_node_id(BrokerId(-1))
             .with_port(-1)
     };
-    FindCoordinatorResponse::default().with_coordinators(request.coordinator_keys.iter().map(refuse).collect())
+    FindCoordinatorResponse::default()
+        .with_coordinators(request.coordinator_keys.iter().map(refuse).collect())
 }
 
 fn refusal(key_type: i8) -> StrBytes {

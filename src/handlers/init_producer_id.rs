@@ -46,9 +46,7 @@ pub async fn handle(server: &Rc<Server>, request: InitProducerIdRequest) -> Init
     }
     // Without a transactional id the producer's own id and epoch are not looked at: it gets a new id (KIP-360).
     match server.producer_ids.next(server).await {
-        Ok(id) => {
-            InitProducerIdResponse::default().with_producer_id(WireId(id.0)).with_producer_epoch(0)
-        }
+        Ok(id) => InitProducerIdResponse::default().with_producer_id(WireId(id.0)).with_producer_epoch(0),
         Err(refusal) => {
             // Clients wait and ask again, whatever kept the controller from answering.
             tracing::warn!("no producer id can be given out: {refusal}");

@@ -3,7 +3,9 @@
 use std::rc::Rc;
 
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
-use kafka_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
+use kafka_protocol::messages::list_offsets_response::{
+    ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
+};
 use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
 
 use super::{Server, errors, topics};
@@ -82,11 +84,7 @@ fn query(timestamp: i64, version: i16) -> Result<OffsetQuery, ErrorCode> {
     }
 }
 
-fn answer(
-    index: i32,
-    found: Result<OffsetFound, ErrorCode>,
-    version: i16,
-) -> ListOffsetsPartitionResponse {
+fn answer(index: i32, found: Result<OffsetFound, ErrorCode>, version: i16) -> ListOffsetsPartitionResponse {
     let (code, found) = match found {
         Ok(found) => (ErrorCode::None, found),
         Err(code) => (code, OffsetFound::NONE),

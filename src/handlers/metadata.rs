@@ -88,7 +88,8 @@ async fn by_name(server: &Rc<Server>, name: &TopicName, create: bool) -> Found {
     if !create || !server.shard().settings().topics.auto_create {
         return Err(ErrorCode::UnknownTopicOrPartition);
     }
-    let wanted = CreateTopics { topics: vec![NewTopic::with_defaults(name.to_string())], validate_only: false };
+    let wanted =
+        CreateTopics { topics: vec![NewTopic::with_defaults(name.to_string())], validate_only: false };
     let created = server.controller().submit(wanted).await;
     let refusal = match created.map(|mut topics| topics.pop()) {
         Ok(Some((_, Ok(topic)))) => return Ok(topic),

@@ -63,8 +63,12 @@ async fn answer(server: &Rc<Server>, client: &Rc<Client>, header: RequestHeader,
     let version = header.version;
     match header.api {
         ApiKey::ApiVersions => {
-            serve(header, body, |request| async move { api_versions::handle(server, client, &request, version) })
-                .await
+            serve(
+                header,
+                body,
+                |request| async move { api_versions::handle(server, client, &request, version) },
+            )
+            .await
         }
         ApiKey::Metadata => serve(header, body, |request| metadata::handle(server, request, version)).await,
         ApiKey::ListOffsets => {

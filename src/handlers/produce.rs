@@ -16,8 +16,8 @@ use bytes::Bytes;
 use kafka_protocol::messages::ProduceRequest;
 
 use answer::{Answer, Part};
-pub use check::may_write;
 use check::Checked;
+pub use check::may_write;
 
 use super::{Begun, Outcome, Server, errors, malformed};
 use crate::metrics::Stage;
@@ -138,7 +138,8 @@ async fn append(server: &Rc<Server>, groups: Vec<Group>) -> Vec<(Vec<usize>, Pen
     let shard = server.shard();
     let mut ready = Vec::with_capacity(groups.len());
     for group in groups {
-        let credit = if group.owner == shard.id() { None } else { Some(shard.router().credit(group.owner).await) };
+        let credit =
+            if group.owner == shard.id() { None } else { Some(shard.router().credit(group.owner).await) };
         ready.push((group, credit));
     }
     let now = shard.now();

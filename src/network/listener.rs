@@ -142,7 +142,9 @@ impl Network {
     pub async fn close_idle(self: Rc<Self>) {
         loop {
             glommio::timer::sleep(IDLE_CHECK_PERIOD).await;
-            let Some(idle_ms) = self.server.shard().settings().network.connection_idle_ms_max else { continue };
+            let Some(idle_ms) = self.server.shard().settings().network.connection_idle_ms_max else {
+                continue;
+            };
             let now = self.server.shard().now();
             for (_, connection) in self.connections.borrow().iter() {
                 if now.since(connection.last_active()) > idle_ms as i64 {

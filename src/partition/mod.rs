@@ -106,7 +106,9 @@ impl Partition {
         let mut replay = |event: Replay| match event {
             Replay::Snapshot(bytes) => {
                 if !replayed.restore(&bytes) {
-                    tracing::warn!("a producer snapshot of partition {id:?} is not readable; it is passed over");
+                    tracing::warn!(
+                        "a producer snapshot of partition {id:?} is not readable; it is passed over"
+                    );
                 }
             }
             Replay::Batch(header) => {

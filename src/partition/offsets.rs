@@ -38,7 +38,8 @@ impl Partition {
     /// Answers one query.
     pub async fn find_offset(&self, query: OffsetQuery) -> Result<OffsetFound, PartitionError> {
         let Bounds { high_watermark, log_start } = self.bounds();
-        let at = |offset| OffsetFound { timestamp: TimestampMs::NONE, offset, leader_epoch: self.leader_epoch() };
+        let at =
+            |offset| OffsetFound { timestamp: TimestampMs::NONE, offset, leader_epoch: self.leader_epoch() };
         let found = match query {
             OffsetQuery::Latest => return Ok(at(high_watermark)),
             OffsetQuery::Earliest => {

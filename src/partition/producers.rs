@@ -109,7 +109,10 @@ impl ProducerTable {
         }
         match known.recent.last() {
             Some(last) if !follows(last.last_sequence, batch.base_sequence) => {
-                Err(SequenceError::OutOfOrder { given: batch.base_sequence, expected_after: last.last_sequence })
+                Err(SequenceError::OutOfOrder {
+                    given: batch.base_sequence,
+                    expected_after: last.last_sequence,
+                })
             }
             _ => Ok(Verdict::Append),
         }

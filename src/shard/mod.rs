@@ -175,7 +175,8 @@ impl Shard {
 
     /// The broker's settings with what the image changes of them; topics take over what they fall back to.
     fn effective_settings(&self, image: &Image) -> Arc<BrokerSettings> {
-        let (default, own) = (ConfigResource::BrokerDefault, ConfigResource::Broker(self.started_with.node.id));
+        let (default, own) =
+            (ConfigResource::BrokerDefault, ConfigResource::Broker(self.started_with.node.id));
         let before = self.image();
         if image.config(&default) == before.config(&default) && image.config(&own) == before.config(&own) {
             return self.settings();

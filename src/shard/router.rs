@@ -106,7 +106,11 @@ impl<S: 'static> Router<S> {
 
     /// Sends `job` to the shard that `credit` is for. The job is on its way when this returns, in the order of the
     /// calls; the future only waits for the answer, and may be dropped.
-    pub fn start<R, F, W>(&self, credit: Credit, job: F) -> impl Future<Output = Result<R, ShardGone>> + use<R, F, W, S>
+    pub fn start<R, F, W>(
+        &self,
+        credit: Credit,
+        job: F,
+    ) -> impl Future<Output = Result<R, ShardGone>> + use<R, F, W, S>
     where
         R: Send + 'static,
         F: FnOnce(Rc<S>) -> W + Send + 'static,

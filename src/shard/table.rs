@@ -146,17 +146,16 @@ impl Table {
             if let Slot::Ready(partition) = slot {
                 partition.disturb();
                 if let Err(error) = partition.log().close().await {
-                    tracing::error!("the log of partition {:?} is not closed cleanly: {error}", partition.id());
+                    tracing::error!(
+                        "the log of partition {:?} is not closed cleanly: {error}",
+                        partition.id()
+                    );
                 }
             }
         }
     }
 
-    fn follow_topic(
-        self: &Rc<Self>,
-        topic: &Arc<TopicImage>,
-        settings: &Rc<TopicSettings>,
-    ) -> Vec<Task<()>> {
+    fn follow_topic(self: &Rc<Self>, topic: &Arc<TopicImage>, settings: &Rc<TopicSettings>) -> Vec<Task<()>> {
         let mut opening = vec![];
         for (index, partition) in topic.partitions.iter().enumerate() {
             let id = TopicPartition { topic_id: topic.id, partition: PartitionIndex(index as i32) };
@@ -186,7 +185,8 @@ impl Table {
         let place =
             LogPlace { topic: topic.image.name.clone(), topic_id: id.topic_id, partition: id.partition };
         let directory = place.directory(self.store.disk().directory());
-        let opened = Partition::open(&self.store, place, partition.leader_epoch, topic.settings.clone()).await;
+        let opened =
+            Partition::open(&self.store, place, partition.leader_epoch, topic.settings.clone()).await;
         let slot = match opened {
             Ok(partition) => Slot::Ready(partition),
             Err(error) => {
@@ -211,7 +211,9 @@ impl Table {
             if let Slot::Ready(partition) = slot {
                 partition.disturb();
                 if let Err(error) = partition.log().remove().await {
-                    tracing::error!("the directory of the deleted partition {id:?} cannot be removed: {error}");
+                    tracing::error!(
+                        "the directory of the deleted partition {id:?} cannot be removed: {error}"
+                    );
                 }
             }
         }

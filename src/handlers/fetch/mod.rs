@@ -155,8 +155,7 @@ fn listed(request: FetchRequest, by_id: bool, version: i16) -> Vec<(FetchKey, Pa
     for topic in request.topics {
         let reference = topic_ref(by_id, topic.topic_id, &topic.topic.0);
         for partition in topic.partitions {
-            let key =
-                FetchKey { topic: reference.clone(), partition: PartitionIndex(partition.partition) };
+            let key = FetchKey { topic: reference.clone(), partition: PartitionIndex(partition.partition) };
             listed.push((key, wanted(&partition, version)));
         }
     }

@@ -90,9 +90,8 @@ pub fn bytes(targets: &[Target]) -> usize {
 
 /// Whether something must be told at once: an error, or that the reader's log departs from ours.
 pub fn must_answer(targets: &[Target]) -> bool {
-    let urgent = |target: &Target| {
-        target.answer.error != ErrorCode::None || target.answer.diverging_epoch.is_some()
-    };
+    let urgent =
+        |target: &Target| target.answer.error != ErrorCode::None || target.answer.diverging_epoch.is_some();
     targets.iter().any(urgent)
 }
 

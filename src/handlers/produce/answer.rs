@@ -122,7 +122,8 @@ impl Answer {
     /// The answer in `version`.
     pub fn response(&self, version: i16) -> ProduceResponse {
         let topic = |topic: &Topic| {
-            let parts = topic.parts.iter().map(|(index, part)| partition(*index, &self.parts[*part], version));
+            let parts =
+                topic.parts.iter().map(|(index, part)| partition(*index, &self.parts[*part], version));
             TopicProduceResponse::default()
                 .with_name(topic.name.clone())
                 .with_topic_id(topic.id)

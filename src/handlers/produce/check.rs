@@ -98,6 +98,7 @@ fn refused(error: RecordError) -> Part {
         RefusalKind::Undecodable => ErrorCode::UnknownServerError,
     };
     let message = error.error_message().map(str::to_owned);
-    let record_errors = error.records.into_iter().map(|record| (record.batch_index, record.message)).collect();
+    let record_errors =
+        error.records.into_iter().map(|record| (record.batch_index, record.message)).collect();
     Part { message, record_errors, ..Part::refused(code) }
 }

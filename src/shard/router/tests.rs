@@ -82,7 +82,8 @@ fn slow_work_does_not_hold_up_what_comes_after_it() {
     on_two_shards(|peer| async move {
         let other = ShardId(1 - peer.router.me.0);
         let credit = peer.router.credit(other).await.unwrap();
-        let slow = peer.router.start(credit, |_| async { glommio::timer::sleep(Duration::from_millis(50)).await });
+        let slow =
+            peer.router.start(credit, |_| async { glommio::timer::sleep(Duration::from_millis(50)).await });
         let credit = peer.router.credit(other).await.unwrap();
         let quick = peer.router.start(credit, |_| async { 7 });
         assert_eq!(quick.await, Ok(7));
