@@ -2,12 +2,14 @@
 //!
 //! Key invariant: each partition is asked of its leader. What the offsets are for is left to the callers.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use kafka_protocol::messages::ListOffsetsRequest;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 
 use super::cluster::topic_name;
+use super::retry::retrying;
 use super::{ClientError, Cluster, PartitionFacts, TopicFacts};
 use crate::model::{Offset, PartitionIndex};
 use crate::protocol::ErrorCode;
@@ -28,8 +30,27 @@ pub enum Place {
 /// Offsets by partition.
 pub type Offsets = BTreeMap<PartitionIndex, Offset>;
 
-/// The offsets at `place` of those partitions of `topic` that `wanted` says.
+/// The offsets at `place` of those partitions of `topic` that `wanted` says. Asks again for a while where leaders are
+/// moving or starting.
 pub async fn of_partitions(
+    cluster: &Cluster,
+    topic: &TopicFacts,
+    wanted: impl Fn(&PartitionFacts) -> bool,
+    place: Place,
+) -> Result<Offsets, ClientError> {
+    let first = Cell::new(true);
+    let (first, wanted) = (&first, &wanted);
+    retrying(cluster.timeout(), || async move {
+        if first.replace(false) {
+            return ask_leaders(cluster, topic, wanted, place).await;
+        }
+        let topic = cluster.topic(&topic.name, false).await?;
+        ask_leaders(cluster, &topic, wanted, place).await
+    })
+    .await
+}
+
+async fn ask_leaders(
     cluster: &Cluster,
     topic: &TopicFacts,
     wanted: impl Fn(&PartitionFacts) -> bool,
