@@ -57,13 +57,13 @@ mod tests {
 
     fn validate(name: &str, operation: Operation, value: &str) -> Result<(), String> {
         let change = Change { name: name.to_owned(), operation, value: Some(value.to_owned()) };
-        validate_logger(&[change], &["corelog::storage"]).map_err(|error| error.to_string())
+        validate_logger(&[change], &["corelog.storage"]).map_err(|error| error.to_string())
     }
 
     #[test]
     fn levels_and_loggers_are_checked() {
         assert_eq!(validate("root", Operation::Set, "DEBUG"), Ok(()));
-        assert_eq!(validate("corelog::storage", Operation::Delete, ""), Ok(()));
+        assert_eq!(validate("corelog.storage", Operation::Delete, ""), Ok(()));
         assert_eq!(validate("kafka", Operation::Set, "INFO"), Err("Logger kafka does not exist!".to_owned()));
         assert!(validate("root", Operation::Set, "info").is_err_and(|why| why.ends_with("TRACE, WARN")));
         assert!(validate("root", Operation::Delete, "").is_err());

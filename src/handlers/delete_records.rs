@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use indexmap::IndexMap;
 use kafka_protocol::messages::delete_records_request::DeleteRecordsPartition;
 use kafka_protocol::messages::delete_records_response::{
     DeleteRecordsPartitionResult, DeleteRecordsTopicResult,
@@ -19,9 +20,12 @@ pub async fn handle(
     client_id: String,
 ) -> DeleteRecordsResponse {
     let mut answered = Vec::with_capacity(request.topics.len());
-    for topic in &request.topics {
+    for topic in request.topics.iter().filter(|topic| !topic.partitions.is_empty()) {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
-        for partition in &topic.partitions {
+        // Of a partition that is named twice the last offset counts.
+        let distinct: IndexMap<i32, &DeleteRecordsPartition> =
+            topic.partitions.iter().map(|partition| (partition.partition_index, partition)).collect();
+        for partition in distinct.into_values() {
             let (code, low_watermark) = match delete(server, &topic.name.0, partition, &client_id).await {
                 Ok(start) => (ErrorCode::None, start),
                 Err(code) => (code, Offset::NONE),

@@ -29,7 +29,11 @@ pub async fn handle(server: &Rc<Server>, request: ListOffsetsRequest, version: i
     let mut answered = Vec::with_capacity(request.topics.len());
     for topic in &request.topics {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
+        let mut answered_here = std::collections::HashSet::new();
         for partition in &topic.partitions {
+            if !answered_here.insert(partition.partition_index) {
+                continue;
+            }
             let again = repeated.contains(&(&*topic.name.0, partition.partition_index));
             let found = if again {
                 Err(ErrorCode::InvalidRequest)
@@ -38,9 +42,11 @@ pub async fn handle(server: &Rc<Server>, request: ListOffsetsRequest, version: i
             };
             partitions.push(answer(partition.partition_index, found, version));
         }
-        answered.push(
-            ListOffsetsTopicResponse::default().with_name(topic.name.clone()).with_partitions(partitions),
-        );
+        // A topic without partitions is not answered, as in Kafka.
+        if !partitions.is_empty() {
+            let topic = ListOffsetsTopicResponse::default().with_name(topic.name.clone());
+            answered.push(topic.with_partitions(partitions));
+        }
     }
     ListOffsetsResponse::default().with_topics(answered)
 }

@@ -6,22 +6,22 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use crate::config::{Change, Operation, ROOT};
+use crate::config::{Change, LEVELS as LEVELS_OF_KAFKA, Operation, ROOT};
 
-/// The targets of `tracing` that have a level of their own, under the names that they have in the log.
+/// The loggers: targets of `tracing` with dots, since Kafka's tools take no colons in a name.
 const LOGGERS: [&str; 12] = [
     "corelog",
-    "corelog::broker",
-    "corelog::cluster",
-    "corelog::control",
-    "corelog::handlers",
-    "corelog::io",
-    "corelog::metadata",
-    "corelog::network",
-    "corelog::partition",
-    "corelog::protocol",
-    "corelog::shard",
-    "corelog::storage",
+    "corelog.broker",
+    "corelog.cluster",
+    "corelog.control",
+    "corelog.handlers",
+    "corelog.io",
+    "corelog.metadata",
+    "corelog.network",
+    "corelog.partition",
+    "corelog.protocol",
+    "corelog.shard",
+    "corelog.storage",
 ];
 
 /// The root's level while nobody changed it.
@@ -35,10 +35,22 @@ static LEVELS: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
 
 /// From now on `apply` gets the filter, such as `info,corelog::storage=debug`, each time that a level changes.
 ///
-/// The first call counts; a process has one log.
-pub fn on_change(apply: impl Fn(&str) + Send + Sync + 'static) {
-    // A second filter would be a second log, which the process has not.
-    let _ = FILTER.set(Box::new(apply));
+/// `directives` is the filter that the process started with, in the same form. The first call counts; a process has
+/// one log.
+pub fn on_change(directives: &str, apply: impl Fn(&str) + Send + Sync + 'static) {
+    if FILTER.set(Box::new(apply)).is_ok() {
+        LEVELS.lock().unwrap_or_else(PoisonError::into_inner).extend(levels_of(directives));
+    }
+}
+
+/// The levels that a filter gives to loggers; what it says of other targets and of spans is passed over.
+fn levels_of(directives: &str) -> impl Iterator<Item = (String, String)> {
+    directives.split(',').filter_map(|directive| {
+        let (name, level) = directive.trim().split_once('=').unwrap_or((ROOT, directive.trim()));
+        let (name, level) = (name.replace("::", "."), level.to_ascii_uppercase());
+        let known = name == ROOT || LOGGERS.contains(&name.as_str());
+        (known && LEVELS_OF_KAFKA.contains(&level.as_str())).then_some((name, level))
+    })
 }
 
 /// The loggers besides the root.
@@ -81,7 +93,7 @@ fn effective(set: &BTreeMap<String, String>, name: &str) -> String {
         if let Some(level) = set.get(name) {
             return level.clone();
         }
-        name = match name.rsplit_once("::") {
+        name = match name.rsplit_once('.') {
             Some((above, _)) => above,
             None if name == ROOT => return ROOT_LEVEL.to_owned(),
             None => ROOT,
@@ -97,7 +109,7 @@ fn directives(set: &BTreeMap<String, String>) -> String {
     };
     let root = level(&effective(set, ROOT));
     let others = set.iter().filter(|(name, _)| *name != ROOT);
-    others.fold(root, |all, (name, own)| format!("{all},{name}={}", level(own)))
+    others.fold(root, |all, (name, own)| format!("{all},{}={}", name.replace('.', "::"), level(own)))
 }
 
 #[cfg(test)]
@@ -112,15 +124,22 @@ mod tests {
     #[test]
     fn levels_are_inherited_and_given_back() {
         let mut set = BTreeMap::new();
-        assert_eq!(effective(&set, "corelog::storage"), "INFO");
-        apply(&mut set, &[change_to("corelog", Some("WARN")), change_to("corelog::io", Some("TRACE"))]);
-        assert_eq!(effective(&set, "corelog::storage"), "WARN");
-        assert_eq!(effective(&set, "corelog::io"), "TRACE");
+        assert_eq!(effective(&set, "corelog.storage"), "INFO");
+        apply(&mut set, &[change_to("corelog", Some("WARN")), change_to("corelog.io", Some("TRACE"))]);
+        assert_eq!(effective(&set, "corelog.storage"), "WARN");
+        assert_eq!(effective(&set, "corelog.io"), "TRACE");
         assert_eq!(effective(&set, ROOT), "INFO");
         assert_eq!(directives(&set), "info,corelog=warn,corelog::io=trace");
         apply(&mut set, &[change_to("corelog", None), change_to(ROOT, Some("FATAL"))]);
-        assert_eq!(effective(&set, "corelog::storage"), "FATAL");
+        assert_eq!(effective(&set, "corelog.storage"), "FATAL");
         assert_eq!(directives(&set), "error,corelog::io=trace");
+    }
+
+    #[test]
+    fn a_filter_gives_the_levels_to_start_with() {
+        let given: Vec<_> = levels_of("warn, corelog::io=trace,hyper=debug,corelog[span]=info,off").collect();
+        let pair = |name: &str, level: &str| (name.to_owned(), level.to_owned());
+        assert_eq!(given, [pair(ROOT, "WARN"), pair("corelog.io", "TRACE")]);
     }
 
     #[test]

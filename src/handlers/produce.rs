@@ -21,7 +21,7 @@ pub use check::may_write;
 
 use super::{Begun, Outcome, Server, errors, malformed};
 use crate::metrics::Stage;
-use crate::model::ShardId;
+use crate::model::{ShardId, TopicPartition};
 use crate::protocol::{ErrorCode, RequestHeader, decode, encode_response};
 use crate::shard::{AppendAnswers, AppendEntry, ShardGone};
 
@@ -32,9 +32,11 @@ const TOPIC_IDS_FROM: i16 = 13;
 struct Group {
     owner: ShardId,
     entries: Vec<AppendEntry>,
-    parts: Vec<usize>,
+    parts: Vec<(usize, TopicPartition)>,
 }
 
+/// Parts of the answer, and what their owner will say of them.
+type Appending = (Vec<(usize, TopicPartition)>, PendingAnswers);
 type PendingAnswers = Pin<Box<dyn Future<Output = Result<AppendAnswers, ShardGone>>>>;
 
 /// Begins a produce request: its batches are appended, in order, when this returns.
@@ -56,37 +58,39 @@ pub async fn begin(server: &Rc<Server>, header: RequestHeader, mut body: Bytes) 
         for (parts, answers) in appended {
             match answers.await {
                 Ok(answers) => {
-                    for (part, result) in parts.into_iter().zip(answers) {
-                        answer.settle(part, result);
+                    for ((part, partition), result) in parts.into_iter().zip(answers) {
+                        answer.settle(part, partition, result);
                     }
                 }
                 Err(gone) => {
-                    for part in parts {
+                    for (part, _) in parts {
                         answer.refuse(part, errors::of_shard_gone(gone));
                     }
                 }
             }
         }
         stages.metrics().stages.record(Stage::ProduceFlush, routed.elapsed());
+        find_log_starts(&server, &mut answer).await;
         finish(&server, &header, acks, &answer)
     })
 }
 
-/// Checks every partition of the request; what fails is settled in the answer at once.
+/// Checks every partition of the request; what fails is settled in the answer at once. Of a partition that is named
+/// twice the last batch counts, as in Kafka.
 fn check_all(
     server: &Server,
     header: &RequestHeader,
     request: ProduceRequest,
-) -> (Answer, Vec<(usize, Checked)>) {
+) -> (Answer, Vec<Option<Checked>>) {
     let by_id = header.version >= TOPIC_IDS_FROM;
     let whole = whole_request_refusal(server, &request);
     let mut answer = Answer::new(request.topic_data.len());
-    let mut checked = vec![];
+    let mut checked: Vec<Option<Checked>> = vec![];
     for topic in request.topic_data {
         let known = check::topic(server, &topic, by_id, header.client_id());
-        answer.topic(topic.name, topic.topic_id);
         for partition in topic.partition_data {
-            let part = answer.part(partition.index);
+            let part = answer.part((topic.name.clone(), topic.topic_id), partition.index);
+            checked.resize_with(checked.len().max(part + 1), || None);
             let result = match (whole, &known) {
                 (Some(code), _) => Err(Part::refused(code)),
                 (None, Err(code)) => Err(Part::refused(*code)),
@@ -94,10 +98,8 @@ fn check_all(
             };
             match result {
                 Ok(batch) => {
-                    if let Some(time) = batch.append_time {
-                        answer.stamp(part, time);
-                    }
-                    checked.push((part, batch));
+                    answer.stamp(part, batch.append_time);
+                    checked[part] = Some(batch);
                 }
                 Err(refused) => answer.fail(part, refused),
             }
@@ -117,24 +119,25 @@ fn whole_request_refusal(server: &Server, request: &ProduceRequest) -> Option<Er
     server.is_stopping().then_some(ErrorCode::NotLeaderOrFollower)
 }
 
-fn group(server: &Server, checked: Vec<(usize, Checked)>, acks: i16) -> Vec<Group> {
+fn group(server: &Server, checked: Vec<Option<Checked>>, acks: i16) -> Vec<Group> {
     let mut groups: Vec<Group> = vec![];
-    for (part, Checked { partition, batch, header, .. }) in checked {
+    let present = checked.into_iter().enumerate().filter_map(|(part, batch)| Some((part, batch?)));
+    for (part, Checked { partition, batch, header, .. }) in present {
         let owner = server.shard().owner_of(partition);
         let entry = AppendEntry { partition, batch, header, all_replicas: acks == -1 };
         match groups.iter_mut().find(|group| group.owner == owner) {
             Some(group) => {
                 group.entries.push(entry);
-                group.parts.push(part);
+                group.parts.push((part, partition));
             }
-            None => groups.push(Group { owner, entries: vec![entry], parts: vec![part] }),
+            None => groups.push(Group { owner, entries: vec![entry], parts: vec![(part, partition)] }),
         }
     }
     groups
 }
 
 /// Hands every group to its owner. Credits are taken first, so that nothing is awaited between the appends.
-async fn append(server: &Rc<Server>, groups: Vec<Group>) -> Vec<(Vec<usize>, PendingAnswers)> {
+async fn append(server: &Rc<Server>, groups: Vec<Group>) -> Vec<Appending> {
     let shard = server.shard();
     let mut ready = Vec::with_capacity(groups.len());
     for group in groups {
@@ -160,6 +163,17 @@ async fn append(server: &Rc<Server>, groups: Vec<Group>) -> Vec<(Vec<usize>, Pen
         (parts, pending)
     };
     ready.into_iter().map(start).collect()
+}
+
+/// Fills in the log start of partitions that refused a batch for what is in it, where Kafka tells it too.
+async fn find_log_starts(server: &Rc<Server>, answer: &mut Answer) {
+    for (part, partition) in answer.wanted_log_starts() {
+        let owner = server.shard().owner_of(partition);
+        let bounds = server.shard().on(owner, move |shard| async move { shard.bounds(partition) }).await;
+        if let Ok(Some(bounds)) = bounds {
+            answer.log_start(part, bounds.log_start);
+        }
+    }
 }
 
 /// The end of the request: nothing with `acks=0`, unless it failed, which only a closed connection can tell.

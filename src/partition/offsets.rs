@@ -63,8 +63,12 @@ impl Partition {
         if epoch == self.leader_epoch() {
             return (epoch, self.log().log_end_offset());
         }
-        if epoch > self.leader_epoch() || epoch < LeaderEpoch(0) {
+        if epoch > self.leader_epoch() || epoch == LeaderEpoch::UNKNOWN {
             return (LeaderEpoch::UNKNOWN, Offset::NONE);
+        }
+        // Before the first epoch that is known everything in it ended where that one starts.
+        if let Some(first) = self.log().epochs().entries().first().filter(|first| epoch < first.epoch) {
+            return (epoch, first.start_offset);
         }
         self.log().end_offset_for(epoch).unwrap_or((LeaderEpoch::UNKNOWN, Offset::NONE))
     }

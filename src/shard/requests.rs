@@ -75,13 +75,22 @@ impl Shard {
         now: TimestampMs,
     ) -> Result<(Rc<Partition>, Appended), PartitionError> {
         let partition = self.table().partition(entry.partition)?;
-        // Alone, the broker is the only in-sync replica.
-        let required = partition.settings().min_insync_replicas;
-        if entry.all_replicas && required > 1 {
-            return Err(PartitionError::NotEnoughReplicas { required });
+        if entry.all_replicas {
+            self.check_in_sync(entry.partition, &partition)?;
         }
         let appended = partition.append(&entry.batch, &entry.header, now)?;
         Ok((partition, appended))
+    }
+
+    /// Whether enough replicas are in sync; no more are demanded than the partition has (KIP-966).
+    fn check_in_sync(&self, id: TopicPartition, partition: &Partition) -> Result<(), PartitionError> {
+        let topic = self.table().topic(id.topic_id).ok_or(PartitionError::Unknown)?;
+        let placed = topic.image.partition(id.partition).ok_or(PartitionError::Unknown)?;
+        let required = partition.settings().min_insync_replicas.min(placed.replicas.len() as u16);
+        if placed.in_sync.len() < usize::from(required) {
+            return Err(PartitionError::NotEnoughReplicas { required });
+        }
+        Ok(())
     }
 
     /// Reads partitions of this shard, together at most about `bytes_max`: a first batch comes whole.

@@ -3,6 +3,7 @@
 //! Key invariant: every partition of the request has exactly one part, in the order of the request; a part that is never
 //! settled is an error, not a success.
 
+use indexmap::IndexMap;
 use kafka_protocol::messages::produce_response::{
     BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
 };
@@ -10,7 +11,7 @@ use kafka_protocol::messages::{ProduceResponse, TopicName};
 
 use crate::handlers::errors;
 use crate::handlers::topics::text;
-use crate::model::{Offset, TimestampMs};
+use crate::model::{Offset, TimestampMs, TopicPartition};
 use crate::partition::PartitionError;
 use crate::protocol::ErrorCode;
 use crate::shard::AppendAnswer;
@@ -26,6 +27,8 @@ pub struct Part {
     /// Records that were refused, by their number in the batch (KIP-467).
     pub record_errors: Vec<(i32, String)>,
     pub message: Option<String>,
+    /// The partition, if the client is to learn its log start although the batch was refused.
+    pub log_start_of: Option<TopicPartition>,
 }
 
 impl Part {
@@ -38,40 +41,33 @@ impl Part {
             append_time: TimestampMs::NONE,
             record_errors: vec![],
             message: None,
+            log_start_of: None,
         }
     }
 }
 
-struct Topic {
-    name: TopicName,
-    id: uuid::Uuid,
-    /// The parts of this topic, by their place in [`Answer::parts`].
-    parts: Vec<(i32, usize)>,
-}
+/// How a request names a topic.
+type TopicKey = (TopicName, uuid::Uuid);
 
 /// The answer to one request.
 pub struct Answer {
-    topics: Vec<Topic>,
+    /// Of each topic the partitions, with the place of each in `parts`.
+    topics: IndexMap<TopicKey, IndexMap<i32, usize>>,
     parts: Vec<Part>,
 }
 
 impl Answer {
     /// An empty answer with room for `topics`.
     pub fn new(topics: usize) -> Self {
-        Self { topics: Vec::with_capacity(topics), parts: Vec::with_capacity(topics) }
+        Self { topics: IndexMap::with_capacity(topics), parts: Vec::with_capacity(topics) }
     }
 
-    /// Begins the next topic.
-    pub fn topic(&mut self, name: TopicName, id: uuid::Uuid) {
-        self.topics.push(Topic { name, id, parts: vec![] });
-    }
-
-    /// Adds a partition to the topic begun last; returns its part.
-    pub fn part(&mut self, partition: i32) -> usize {
-        let part = self.parts.len();
-        self.parts.push(Part::refused(ErrorCode::UnknownServerError));
-        if let Some(topic) = self.topics.last_mut() {
-            topic.parts.push((partition, part));
+    /// The part of a partition, added if it is new.
+    pub fn part(&mut self, topic: TopicKey, partition: i32) -> usize {
+        let partitions = self.topics.entry(topic).or_default();
+        let part = *partitions.entry(partition).or_insert(self.parts.len());
+        if part == self.parts.len() {
+            self.parts.push(Part::refused(ErrorCode::UnknownServerError));
         }
         part
     }
@@ -87,12 +83,28 @@ impl Answer {
     }
 
     /// The timestamp that the broker gave the records of a part.
-    pub fn stamp(&mut self, part: usize, append_time: TimestampMs) {
-        self.parts[part].append_time = append_time;
+    pub fn stamp(&mut self, part: usize, append_time: Option<TimestampMs>) {
+        self.parts[part].append_time = append_time.unwrap_or(TimestampMs::NONE);
+    }
+
+    /// The parts whose log start is not known yet.
+    pub fn wanted_log_starts(&self) -> Vec<(usize, TopicPartition)> {
+        let parts = self.parts.iter().enumerate();
+        parts.filter_map(|(part, settled)| Some((part, settled.log_start_of?))).collect()
+    }
+
+    /// The log start of a part.
+    pub fn log_start(&mut self, part: usize, log_start: Offset) {
+        self.parts[part].log_start = log_start;
     }
 
     /// The part is in its log, or was refused by it.
-    pub fn settle(&mut self, part: usize, result: Result<AppendAnswer, PartitionError>) {
+    pub fn settle(
+        &mut self,
+        part: usize,
+        partition: TopicPartition,
+        result: Result<AppendAnswer, PartitionError>,
+    ) {
         let append_time = self.parts[part].append_time;
         self.parts[part] = match result {
             Ok(appended) => Part {
@@ -100,8 +112,7 @@ impl Answer {
                 base_offset: appended.base_offset,
                 log_start: appended.log_start,
                 append_time,
-                record_errors: vec![],
-                message: None,
+                ..Part::refused(ErrorCode::None)
             },
             Err(error) => {
                 let code = errors::of_partition(&error);
@@ -109,7 +120,8 @@ impl Answer {
                     PartitionError::Sequence(_) | PartitionError::Storage(_) => Some(error.to_string()),
                     _ => None,
                 };
-                Part { message, ..Part::refused(code) }
+                let log_start_of = matches!(error, PartitionError::Sequence(_)).then_some(partition);
+                Part { message, log_start_of, ..Part::refused(code) }
             }
         };
     }
@@ -121,12 +133,11 @@ impl Answer {
 
     /// The answer in `version`.
     pub fn response(&self, version: i16) -> ProduceResponse {
-        let topic = |topic: &Topic| {
-            let parts =
-                topic.parts.iter().map(|(index, part)| partition(*index, &self.parts[*part], version));
+        let topic = |((name, id), parts): (&TopicKey, &IndexMap<i32, usize>)| {
+            let parts = parts.iter().map(|(index, part)| partition(*index, &self.parts[*part], version));
             TopicProduceResponse::default()
-                .with_name(topic.name.clone())
-                .with_topic_id(topic.id)
+                .with_name(name.clone())
+                .with_topic_id(*id)
                 .with_partition_responses(parts.collect())
         };
         ProduceResponse::default().with_responses(self.topics.iter().map(topic).collect())

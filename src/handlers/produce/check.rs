@@ -63,7 +63,8 @@ pub fn partition(
             ..Part::refused(ErrorCode::InvalidRequest)
         });
     }
-    let accepted = accept(&batch, &header, &rules(&topic.settings), server.shard().now()).map_err(refused)?;
+    let accepted = accept(&batch, &header, &rules(&topic.settings), server.shard().now())
+        .map_err(|error| Part { log_start_of: log_start_of(error.kind, partition), ..refused(error) })?;
     let Accepted { batch, header, log_append_time, .. } = accepted;
     Ok(Checked { partition, batch, header, append_time: log_append_time })
 }
@@ -86,6 +87,12 @@ fn rules(settings: &TopicSettings) -> BatchRules {
             Compression::Zstd { .. } => Codec::Zstd,
         }),
     }
+}
+
+/// Kafka tells the log start beside errors that are found in the log's own checks, but not beside damaged or oversized
+/// batches.
+fn log_start_of(kind: RefusalKind, partition: TopicPartition) -> Option<TopicPartition> {
+    (!matches!(kind, RefusalKind::Corrupt | RefusalKind::TooLarge)).then_some(partition)
 }
 
 fn refused(error: RecordError) -> Part {
