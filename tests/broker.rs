@@ -1,5 +1,7 @@
 //! The real binary under raw requests: what clients rely on and no unit can show.
 
+#[path = "broker/admin.rs"]
+mod admin;
 #[path = "broker/data.rs"]
 mod data;
 #[path = "broker/life.rs"]

@@ -87,7 +87,7 @@ impl Store {
     }
 
     fn open_file(path: &Path, node: BrokerId) -> Result<(Self, Image), StoreError> {
-        let mut database =
+        let database =
             Builder::new().set_cache_size(CACHE_BYTES_MAX).create(path).map_err(|error| match error {
                 redb::DatabaseError::Storage(redb::StorageError::Io(source))
                     if source.kind() != std::io::ErrorKind::InvalidData =>
@@ -96,6 +96,15 @@ impl Store {
                 }
                 other => damaged(path, other),
             })?;
+        Self::over(database, path, node)
+    }
+
+    /// The store over an open database; `path` is what messages name.
+    pub(super) fn over(
+        mut database: Database,
+        path: &Path,
+        node: BrokerId,
+    ) -> Result<(Self, Image), StoreError> {
         // Metadata is small, so all of it is verified at each start; what the database can repair of its own
         // bookkeeping, it has; the commands and the snapshot are checked again as they are read.
         database.check_integrity().map_err(|error| damaged(path, error))?;
@@ -238,5 +247,7 @@ fn unframed<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
     serde_json::from_slice(json).map_err(|error| error.to_string())
 }
 
+#[cfg(test)]
+pub(super) mod simulated;
 #[cfg(test)]
 mod tests;

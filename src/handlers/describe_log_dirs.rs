@@ -1,6 +1,6 @@
 //! DescribeLogDirs (KIP-113, KIP-827): what the data directory holds and how much room it has.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -34,11 +34,15 @@ pub async fn handle(
     let topics = match &request.topics {
         None => image.topics().filter_map(|topic| described(&image, &sizes, &topic.name, None)).collect(),
         Some(topics) => {
-            let one =
-                |topic: &kafka_protocol::messages::describe_log_dirs_request::DescribableLogDirTopic| {
-                    described(&image, &sizes, &topic.topic, Some(&topic.partitions))
-                };
-            topics.iter().filter_map(one).collect()
+            // A partition that is named twice is told once.
+            let mut named: BTreeMap<&str, BTreeSet<i32>> = BTreeMap::new();
+            for topic in topics {
+                named.entry(topic.topic.as_str()).or_default().extend(&topic.partitions);
+            }
+            let one = |(name, partitions): (&str, BTreeSet<i32>)| {
+                described(&image, &sizes, name, Some(&partitions))
+            };
+            named.into_iter().filter_map(one).collect()
         }
     };
     let directory = data_directory(server);
@@ -82,7 +86,7 @@ fn described(
     image: &Image,
     sizes: &Sizes,
     name: &str,
-    partitions: Option<&[i32]>,
+    partitions: Option<&BTreeSet<i32>>,
 ) -> Option<DescribeLogDirsTopic> {
     let topic = image.topic(name)?;
     let all = sizes.range((topic.id, PartitionIndex(0))..=(topic.id, PartitionIndex(i32::MAX)));

@@ -1,5 +1,6 @@
 //! DescribeProducers (KIP-664): the producers whose state a partition keeps.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use kafka_protocol::messages::describe_producers_request::TopicRequest;
@@ -27,9 +28,12 @@ const NO_COORDINATOR: i32 = -1;
 /// Answers each partition with its producers.
 pub async fn handle(server: &Rc<Server>, request: DescribeProducersRequest) -> DescribeProducersResponse {
     let mut answered = Vec::with_capacity(request.topics.len());
+    let mut told = BTreeSet::new();
     for topic in request.topics {
         let mut partitions = Vec::with_capacity(topic.partition_indexes.len());
-        for index in &topic.partition_indexes {
+        // What is asked for twice is told once: an answer can be much larger than its request.
+        for index in topic.partition_indexes.iter().filter(|index| told.insert((topic.name.clone(), **index)))
+        {
             partitions.push(describe(server, &topic, *index).await.with_partition_index(*index));
         }
         answered.push(TopicResponse::default().with_name(topic.name).with_partitions(partitions));

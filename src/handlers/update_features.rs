@@ -16,8 +16,8 @@ use crate::protocol::api_versions::METADATA_VERSION;
 const UPGRADE_TYPE_FROM: i16 = 1;
 /// From this version on there is one answer for all features.
 const ONE_ANSWER_FROM: i16 = 2;
-/// Kafka 4.2 lets `metadata.version` down to 4.2-IV0: below, records of its metadata log would be lost.
-const DOWNGRADE_MIN: i16 = 28;
+/// Kafka 4.2 lets `metadata.version` down to 4.0-IV1: below, records of its metadata log would be lost.
+const DOWNGRADE_MIN: i16 = 23;
 
 /// Changes the levels.
 pub async fn handle(

@@ -21,7 +21,7 @@ pub use id::{ClusterId, ClusterIdError, LogId};
 pub use image::{BrokerImage, ClusterImage, Endpoint, Image, PartitionImage, TopicImage};
 pub use names::{
     CLUSTER_METADATA_TOPIC, CONSUMER_OFFSETS_TOPIC, SHARE_GROUP_STATE_TOPIC, TOPIC_NAME_CHARS_MAX,
-    TRANSACTION_STATE_TOPIC, collides, is_internal, topic_name_fault,
+    TRANSACTION_STATE_TOPIC, is_internal, topic_name_fault, unified_name,
 };
 pub use refusal::{Reason, Refusal};
 

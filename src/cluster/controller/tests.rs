@@ -177,3 +177,30 @@ fn each_start_raises_the_leader_epochs() {
         }
     }
 }
+
+#[test]
+fn after_a_failed_write_nothing_is_accepted_or_published() {
+    let device = crate::cluster::store::simulated::Device::default();
+    let database = redb::Builder::new().create_with_backend(device.clone()).expect("a new database opens");
+    let (store, image) = Store::over(database, Path::new("simulated"), NODE).expect("a new store opens");
+    let settings = Arc::new(BrokerSettings::default());
+    let new_id = Box::new(|| uuid::Uuid::from_u128(7));
+    let (mut controller, handle) = Controller::new(ControllerParts { store, image, settings, new_id });
+    let start = StartBroker { broker: NODE, endpoints: Vec::new(), rack: None };
+    controller.submit_at_start(start).expect("the store works").expect("it is accepted");
+    let listener = Listener::default();
+    let told = Rc::clone(&listener.told);
+    device.fail();
+    run(async {
+        let work = async {
+            for name in ["a", "b"] {
+                let refusal = handle.submit(create(name)).await.expect_err("nothing can be written");
+                assert_eq!(refusal.reason, Reason::StoreFailed);
+            }
+            assert_eq!(handle.image().topic_count(), 0, "what is not durable is not seen");
+            drop(handle);
+        };
+        tokio::join!(work, controller.run(vec![Box::new(listener)], std::future::pending()));
+    });
+    assert_eq!(told.borrow().len(), 0);
+}

@@ -171,3 +171,63 @@ fn a_truncated_or_overwritten_database_is_refused_or_read_whole() {
     std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
     assert!(Store::open(directory.path(), NODE).is_err());
 }
+
+/// The store on a simulated device.
+fn on(device: &simulated::Device) -> Result<(Store, Image), StoreError> {
+    let database = Builder::new().create_with_backend(device.clone());
+    Store::over(
+        database.map_err(|error| damaged(Path::new("simulated"), error))?,
+        Path::new("simulated"),
+        NODE,
+    )
+}
+
+#[test]
+fn a_failed_write_is_an_error_and_leaves_what_was_durable() {
+    let device = simulated::Device::default();
+    let (mut store, mut image) = on(&device).expect("a new store opens");
+    append(&mut store, &mut image, init());
+    device.fail();
+    let mut after = image.clone();
+    let id = LogId { term: store.term(), index: 2 };
+    after.apply(id, &producer_ids(1)).expect("the command fits");
+    let error = store.append(&[(id, producer_ids(1))], &after).expect_err("the device failed");
+    assert!(matches!(error, StoreError::Write { .. }), "{error}");
+    let (_, read) = on(&device.after_power_loss(|| false)).expect("the store opens");
+    assert_eq!(read, image);
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(60))]
+
+    /// Whatever the device kept of what was not flushed: every appended command is there, and at most the one that was
+    /// being appended besides.
+    #[test]
+    fn a_power_loss_takes_nothing_that_was_appended(
+        commands in 1..12_u64,
+        seed in proptest::prelude::any::<u64>(),
+        fold in proptest::prelude::any::<bool>(),
+    ) {
+        let device = simulated::Device::default();
+        let (mut store, mut image) = on(&device).expect("a new store opens");
+        append(&mut store, &mut image, init());
+        let before = if fold { SNAPSHOT_COMMANDS_MAX - 5 } else { 0 };
+        // So many that some of the next commands are folded into a snapshot with these.
+        let many: Vec<(LogId, Command)> =
+            (1..=before).map(|n| (LogId { term: store.term(), index: n + 1 }, producer_ids(n))).collect();
+        many.iter().for_each(|(id, command)| image.apply(*id, command).expect("the command fits"));
+        store.append(&many, &image).expect("they are written");
+        let mut random = seed | 1;
+        let mut keep = move || {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            random % 2 == 0
+        };
+        for n in 1..=commands {
+            append(&mut store, &mut image, producer_ids(before + n));
+            let (_, read) = on(&device.after_power_loss(&mut keep)).expect("the store opens");
+            proptest::prop_assert_eq!(&read, &image);
+        }
+    }
+}

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{Mutation, PlanInputs, Planned, refused};
+use super::{Mutation, PlanInputs, Planned, effective, refused};
 use crate::config::{
-    BrokerLevel, Change, ResourceKind, VALUE_CHARS_MAX, alter_incremental, validate_broker,
+    BrokerLevel, BrokerSettings, Change, ResourceKind, VALUE_CHARS_MAX, alter_incremental, validate_broker,
     validate_client_metrics, validate_group, validate_topic,
 };
 use crate::metadata::{
@@ -39,8 +39,9 @@ impl Mutation for AlterConfigs {
         let mut commands = Vec::new();
         let mut outcome = Vec::with_capacity(self.resources.len());
         let mut configured = image.configured().count();
+        let broker = effective(inputs.settings, image);
         for (resource, change) in self.resources {
-            let answer = plan_resource(image, inputs, &resource, &change).and_then(|command| {
+            let answer = plan_resource(image, &broker, &resource, &change).and_then(|command| {
                 configured += 1;
                 if configured > CONFIG_RESOURCES_MAX {
                     let message =
@@ -62,7 +63,7 @@ impl Mutation for AlterConfigs {
 /// The command that changes one resource; `None` if nothing changes.
 fn plan_resource(
     image: &Image,
-    inputs: &PlanInputs<'_>,
+    broker: &BrokerSettings,
     resource: &ConfigResource,
     change: &ConfigChange,
 ) -> Result<Option<Command>, Refusal> {
@@ -80,7 +81,7 @@ fn plan_resource(
         }
     };
     check_sizes(&wanted)?;
-    validate(image, inputs, resource, &wanted)?;
+    validate(broker, resource, &wanted)?;
     let settings = difference(current, &wanted);
     Ok((!settings.is_empty()).then(|| Command::SetConfigs { resource: resource.clone(), settings }))
 }
@@ -93,19 +94,13 @@ fn difference(current: &Settings, wanted: &Settings) -> BTreeMap<String, Option<
 }
 
 /// Checks all settings of a resource as they would be.
-fn validate(
-    image: &Image,
-    inputs: &PlanInputs<'_>,
-    resource: &ConfigResource,
-    wanted: &Settings,
-) -> Result<(), Refusal> {
-    let broker = inputs.effective(image);
+fn validate(broker: &BrokerSettings, resource: &ConfigResource, wanted: &Settings) -> Result<(), Refusal> {
     let result = match resource {
-        ConfigResource::Topic(_) => validate_topic(wanted, &broker),
-        ConfigResource::Broker(_) => validate_broker(wanted, BrokerLevel::Broker, &broker),
-        ConfigResource::BrokerDefault => validate_broker(wanted, BrokerLevel::Cluster, &broker),
+        ConfigResource::Topic(_) => validate_topic(wanted, broker),
+        ConfigResource::Broker(_) => validate_broker(wanted, BrokerLevel::Broker, broker),
+        ConfigResource::BrokerDefault => validate_broker(wanted, BrokerLevel::Cluster, broker),
         ConfigResource::ClientMetrics(name) => validate_client_metrics(name, wanted),
-        ConfigResource::Group(_) => validate_group(wanted, &broker),
+        ConfigResource::Group(_) => validate_group(wanted, broker),
         // Only the broker whose loggers they are knows their names; its handler has checked them.
         ConfigResource::BrokerLogger(_) => Ok(()),
     };

@@ -36,7 +36,7 @@ impl Mutation for CreatePartitions {
             let refusal = Refusal::new(Reason::InvalidRequest, "Duplicate topic name.");
             outcome.push(((*name).clone(), Err(refusal)));
         }
-        for topic in self.topics.iter().filter(|topic| !repeated.contains(&&topic.name)) {
+        for topic in self.topics.iter().filter(|topic| !repeated.contains(&topic.name)) {
             let answer = plan_topic(image, topic, &mut added).map(|command| commands.push(command));
             outcome.push((topic.name.clone(), answer));
         }

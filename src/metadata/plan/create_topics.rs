@@ -3,14 +3,16 @@
 //! Key invariant: a topic is created whole or not at all, and a refused one keeps no other of the request from being
 //! created. The checks and their order are those of Kafka's controller.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::placement;
-use super::{Mutation, PlanInputs, Planned, duplicates, refused};
-use crate::config::validate_topic;
+use super::{Mutation, PlanInputs, Planned, duplicates, effective, refused};
+use crate::config::{BrokerSettings, validate_topic};
 use crate::metadata::{
     CHANGES_PER_REQUEST_MAX, CLUSTER_METADATA_TOPIC, Command, Image, PARTITIONS_MAX, Reason, Refusal,
-    SETTINGS_PER_RESOURCE_MAX, Settings, TOPICS_MAX, TopicImage, collides, is_internal, topic_name_fault,
+    SETTINGS_PER_RESOURCE_MAX, Settings, TOPICS_MAX, TopicImage, is_internal, topic_name_fault, unified_name,
 };
 use crate::model::{BrokerId, PartitionIndex, TopicId};
 
@@ -62,7 +64,7 @@ impl Mutation for CreateTopics {
     fn plan(self, image: &Image, inputs: &mut PlanInputs<'_>) -> Result<Planned<Self::Outcome>, Refusal> {
         let repeated = duplicates(self.topics.iter().map(|topic| &topic.name));
         let effective =
-            |topic: &&NewTopic| !repeated.contains(&&topic.name) && topic.name != CLUSTER_METADATA_TOPIC;
+            |topic: &&NewTopic| !repeated.contains(&topic.name) && topic.name != CLUSTER_METADATA_TOPIC;
         let default = inputs.settings.topics.partitions;
         let wanted: usize =
             self.topics.iter().filter(effective).map(|topic| topic.partition_count(default)).sum();
@@ -73,8 +75,9 @@ impl Mutation for CreateTopics {
         let mut commands = Vec::new();
         let mut outcome = Vec::with_capacity(self.topics.len());
         let mut room = Room::of(image);
+        let ground = Ground::of(image, inputs.settings, &self.topics);
         for topic in self.topics.iter().filter(effective) {
-            let planned = plan_topic(image, topic, inputs).and_then(|planned| room.take(planned));
+            let planned = plan_topic(&ground, topic, inputs.new_id).and_then(|planned| room.take(planned));
             let answer = planned.map(|(command, topic)| {
                 commands.push(command);
                 Arc::new(topic)
@@ -86,7 +89,7 @@ impl Mutation for CreateTopics {
             outcome.push(((*name).clone(), Err(refusal)));
         }
         let named =
-            |topic: &NewTopic| topic.name == CLUSTER_METADATA_TOPIC && !repeated.contains(&&topic.name);
+            |topic: &NewTopic| topic.name == CLUSTER_METADATA_TOPIC && !repeated.contains(&topic.name);
         if self.topics.iter().any(named) {
             let message = format!("Creation of internal topic {CLUSTER_METADATA_TOPIC} is prohibited.");
             let refusal = Refusal::new(Reason::InvalidRequest, message);
@@ -126,47 +129,64 @@ impl Room {
     }
 }
 
+/// What all topics of a request are checked against; made once, since a request may hold very many.
+struct Ground<'a> {
+    image: &'a Image,
+    settings: Cow<'a, BrokerSettings>,
+    /// The existing topics that could collide, by their unified names.
+    unified: BTreeMap<String, &'a str>,
+}
+
+impl<'a> Ground<'a> {
+    fn of(image: &'a Image, settings: &'a BrokerSettings, topics: &[NewTopic]) -> Self {
+        let matters = topics.iter().any(|topic| unified_name(&topic.name).is_some());
+        let existing = image.topics().filter(|_| matters).map(|topic| topic.name.as_str());
+        let unified = existing.filter_map(|name| Some((unified_name(name)?, name))).collect();
+        Self { image, settings: effective(settings, image), unified }
+    }
+
+    fn check_name(&self, name: &str) -> Result<(), Refusal> {
+        if self.image.topic(name).is_some() {
+            return Err(Refusal::new(Reason::TopicAlreadyExists, format!("Topic '{name}' already exists.")));
+        }
+        if let Some(other) = unified_name(name).and_then(|unified| self.unified.get(&unified)) {
+            let message = format!("Topic '{name}' collides with existing topic: {other}");
+            return Err(Refusal::new(Reason::InvalidTopic, message));
+        }
+        if let Some(fault) = topic_name_fault(name) {
+            return Err(Refusal::new(Reason::InvalidTopic, fault));
+        }
+        if is_internal(name) {
+            let message =
+                format!("Topic '{name}' is internal: it is created with the coordinator that it belongs to.");
+            return Err(Refusal::new(Reason::InvalidTopic, message));
+        }
+        Ok(())
+    }
+}
+
 /// Plans one topic: its name, its settings, then its partitions.
 fn plan_topic(
-    image: &Image,
+    ground: &Ground<'_>,
     topic: &NewTopic,
-    inputs: &mut PlanInputs<'_>,
+    new_id: &mut dyn FnMut() -> uuid::Uuid,
 ) -> Result<(Command, TopicImage), Refusal> {
-    check_name(image, &topic.name)?;
+    ground.check_name(&topic.name)?;
     let overrides = check_configs(topic)?;
     if !overrides.is_empty() {
-        validate_topic(&overrides, &inputs.effective(image)).map_err(refused)?;
+        validate_topic(&overrides, &ground.settings).map_err(refused)?;
     }
-    let defaults = &inputs.settings.topics;
+    let (image, defaults) = (ground.image, &ground.settings.topics);
     let replicas = if topic.assignments.is_empty() {
         choose_replicas(image, topic, defaults.partitions, defaults.replication_factor)?
     } else {
         assigned_replicas(image, topic)?
     };
-    let id = TopicId((inputs.new_id)());
+    let id = TopicId(new_id());
     let partitions = replicas.iter().cloned().filter_map(crate::metadata::PartitionImage::new).collect();
     let created = TopicImage { id, name: topic.name.clone(), overrides: overrides.clone(), partitions };
     let command = Command::CreateTopic { id, name: topic.name.clone(), overrides, replicas };
     Ok((command, created))
-}
-
-fn check_name(image: &Image, name: &str) -> Result<(), Refusal> {
-    if image.topic(name).is_some() {
-        return Err(Refusal::new(Reason::TopicAlreadyExists, format!("Topic '{name}' already exists.")));
-    }
-    if let Some(other) = image.topics().find(|other| collides(name, &other.name)) {
-        let message = format!("Topic '{name}' collides with existing topic: {}", other.name);
-        return Err(Refusal::new(Reason::InvalidTopic, message));
-    }
-    if let Some(fault) = topic_name_fault(name) {
-        return Err(Refusal::new(Reason::InvalidTopic, fault));
-    }
-    if is_internal(name) {
-        let message =
-            format!("Topic '{name}' is internal: it is created with the coordinator that it belongs to.");
-        return Err(Refusal::new(Reason::InvalidTopic, message));
-    }
-    Ok(())
 }
 
 fn check_configs(topic: &NewTopic) -> Result<Settings, Refusal> {
@@ -221,7 +241,7 @@ fn assigned_replicas(image: &Image, topic: &NewTopic) -> Result<Vec<Vec<BrokerId
         return Err(Refusal::new(Reason::InvalidRequest, message));
     }
     let refuse = |message: String| Err(Refusal::new(Reason::InvalidReplicaAssignment, message));
-    let mut by_partition = std::collections::BTreeMap::new();
+    let mut by_partition = BTreeMap::new();
     let mut factor = None;
     for (partition, brokers) in &topic.assignments {
         if by_partition.contains_key(partition) {

@@ -2,6 +2,8 @@
 //!
 //! Key invariant: every topic of the request gets at least one answer, and one that was named twice is not deleted.
 
+use std::collections::BTreeSet;
+
 use super::{Mutation, PlanInputs, Planned, duplicates};
 use crate::metadata::{Command, Image, Reason, Refusal};
 use crate::model::TopicId;
@@ -46,10 +48,12 @@ impl Mutation for DeleteTopics {
         let repeated = duplicates(self.topics.iter());
         let mut outcome = Vec::with_capacity(self.topics.len());
         let mut found: Vec<(TopicId, &TopicName)> = Vec::new();
-        let mut refused_ids: Vec<TopicId> = Vec::new();
+        let by_id = self.topics.iter().filter(|topic| topic.name.is_none());
+        let by_id: BTreeSet<TopicId> = by_id.map(|topic| topic.id).collect();
+        let mut refused_ids: BTreeSet<TopicId> = BTreeSet::new();
         for topic in self.topics.iter().filter(|topic| !repeated.contains(topic)) {
             match find(image, topic) {
-                Ok(id) if topic.name.is_some() && names_id(&self.topics, id) => refused_ids.push(id),
+                Ok(id) if topic.name.is_some() && by_id.contains(&id) => drop(refused_ids.insert(id)),
                 Ok(id) => found.push((id, topic)),
                 Err(refusal) => outcome.push((topic.clone(), Err(refusal))),
             }
@@ -71,11 +75,6 @@ impl Mutation for DeleteTopics {
         }
         Ok(Planned { commands, outcome })
     }
-}
-
-/// Whether one of `topics` names `id` by id alone.
-fn names_id(topics: &[TopicName], id: TopicId) -> bool {
-    topics.iter().any(|topic| topic.name.is_none() && topic.id == id)
 }
 
 /// What is said of a topic that the request names more than once.

@@ -21,6 +21,7 @@ pub use reassign::check_reassignment;
 pub use start::{AllocateProducerIds, InitCluster, PRODUCER_ID_BLOCK_LEN, ProducerIdBlock, StartBroker};
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use super::{Command, ConfigResource, Image, Reason, Refusal};
 use crate::config::{BrokerSettings, ConfigError};
@@ -49,16 +50,14 @@ pub struct PlanInputs<'a> {
     pub new_id: &'a mut dyn FnMut() -> uuid::Uuid,
 }
 
-impl PlanInputs<'_> {
-    /// The broker's settings with those that `image` holds for it and for all brokers.
-    fn effective<'s>(&'s self, image: &Image) -> Cow<'s, BrokerSettings> {
-        let cluster = image.config(&ConfigResource::BrokerDefault);
-        let own = image.config(&ConfigResource::Broker(self.settings.node.id));
-        if cluster.is_empty() && own.is_empty() {
-            Cow::Borrowed(self.settings)
-        } else {
-            Cow::Owned(self.settings.with_dynamic(cluster, own))
-        }
+/// The broker's settings with those that `image` holds for it and for all brokers.
+fn effective<'a>(settings: &'a BrokerSettings, image: &Image) -> Cow<'a, BrokerSettings> {
+    let cluster = image.config(&ConfigResource::BrokerDefault);
+    let own = image.config(&ConfigResource::Broker(settings.node.id));
+    if cluster.is_empty() && own.is_empty() {
+        Cow::Borrowed(settings)
+    } else {
+        Cow::Owned(settings.with_dynamic(cluster, own))
     }
 }
 
@@ -71,13 +70,18 @@ fn refused(error: ConfigError) -> Refusal {
     Refusal::new(reason, error.to_string())
 }
 
-/// The names that occur more than once in `names`, each once, in the order of their first repetition.
-fn duplicates<'a, T: Ord>(names: impl Iterator<Item = &'a T>) -> Vec<&'a T> {
-    let mut seen = std::collections::BTreeSet::new();
-    let mut repeated = Vec::new();
+/// What occurs more than once in `names`.
+fn duplicates<T: Ord>(names: impl Iterator<Item = T>) -> BTreeSet<T> {
+    let mut names: Vec<T> = names.collect();
+    names.sort_unstable();
+    let mut repeated = BTreeSet::new();
+    let mut names = names.into_iter();
+    let Some(mut previous) = names.next() else { return repeated };
     for name in names {
-        if !seen.insert(name) && !repeated.contains(&name) {
-            repeated.push(name);
+        if name == previous {
+            repeated.insert(name);
+        } else {
+            previous = name;
         }
     }
     repeated
