@@ -100,6 +100,10 @@ pub fn describe_created_topic(overrides: &TopicOverrides, broker: &BrokerSetting
     });
     for entry in &mut entries {
         entry.synonyms.clear();
+        // CreateTopics shows an override as it was given, DescribeConfigs in canonical form.
+        if let Some(given) = overrides.get(&entry.name).filter(|_| !entry.sensitive) {
+            entry.value = Some(given.clone());
+        }
     }
     entries.sort_by(|a, b| a.name.cmp(&b.name));
     entries

@@ -245,6 +245,8 @@ fn a_description_says_where_a_value_comes_from() {
     let created = describe_created_topic(&Overrides::new(), &running);
     assert_eq!(entry(&created, "retention.ms").source, Source::Static);
     assert_eq!(created.len(), 33);
+    let created = describe_created_topic(&overrides(&[("cleanup.policy", " compact , delete ")]), &running);
+    assert_eq!(entry(&created, "cleanup.policy").value.as_deref(), Some(" compact , delete "));
 }
 
 #[test]

@@ -6,13 +6,15 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
-use super::{Outcome, Server, serve};
+use kafka_protocol::protocol::{Encodable, Request};
+
+use super::{Outcome, Server, malformed, serve};
 use super::{
     acls, alter_partition_reassignments, alter_replica_log_dirs, create_partitions, create_topics,
     delete_topics, describe_cluster, describe_log_dirs, describe_producers, describe_quorum,
     describe_topic_partitions, elect_leaders, list_partition_reassignments, update_features,
 };
-use crate::protocol::{ApiKey, RequestHeader};
+use crate::protocol::{ApiKey, RequestHeader, decode, encode_response};
 
 /// Runs the handler of an administrative API; any other closes the connection.
 pub async fn answer(server: &Rc<Server>, header: RequestHeader, body: Bytes) -> Outcome {
@@ -39,9 +41,35 @@ pub async fn answer(server: &Rc<Server>, header: RequestHeader, body: Bytes) -> 
         ApiKey::DescribeQuorum => serve(header, body, |q| describe_quorum::handle(server, q, version)).await,
         ApiKey::UpdateFeatures => serve(header, body, |q| update_features::handle(server, q, version)).await,
         ApiKey::DescribeProducers => serve(header, body, |q| describe_producers::handle(server, q)).await,
-        ApiKey::DescribeAcls => serve(header, body, acls::describe).await,
-        ApiKey::CreateAcls => serve(header, body, acls::create).await,
-        ApiKey::DeleteAcls => serve(header, body, acls::delete).await,
+        ApiKey::DescribeAcls => serve_checked(header, body, acls::describe),
+        ApiKey::CreateAcls => serve_checked(header, body, acls::create),
+        ApiKey::DeleteAcls => serve_checked(header, body, acls::delete),
         other => Outcome::Close(format!("{other:?} is offered but has no handler")),
+    }
+}
+
+/// As `serve`, for a handler that answers at once and that may find the request malformed.
+fn serve_checked<Q, E>(
+    header: RequestHeader,
+    mut body: Bytes,
+    handler: impl FnOnce(&Q) -> Result<Q::Response, E>,
+) -> Outcome
+where
+    Q: Request,
+    Q::Response: Encodable,
+    E: std::fmt::Display,
+{
+    let request = match decode::<Q>(&mut body, header.version) {
+        Ok(request) => request,
+        Err(error) => return malformed(&header, &error),
+    };
+    match handler(&request) {
+        Err(error) => malformed(&header, &error),
+        Ok(response) => match encode_response(&header, &response) {
+            Ok(bytes) => Outcome::Respond(bytes.into()),
+            Err(error) => {
+                Outcome::Close(format!("the answer to {:?} cannot be encoded: {error}", header.api))
+            }
+        },
     }
 }

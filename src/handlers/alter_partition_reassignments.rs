@@ -48,7 +48,7 @@ fn alter(
         wanted.replicas.as_ref().map(|ids| ids.iter().map(|id| BrokerId(id.0)).collect::<Vec<_>>());
     let answer = ReassignablePartitionResponse::default().with_partition_index(wanted.partition_index);
     match check_reassignment(image, &topic.name, partition, replicas.as_deref()) {
-        Ok(()) => answer.with_error_code(ErrorCode::None.code()),
+        Ok(()) => answer.with_error_code(ErrorCode::None.code()).with_error_message(None),
         Err(refusal) => {
             let (code, message) = errors::of_refusal(&refusal);
             answer

@@ -59,7 +59,8 @@ fn wanted(topic: CreatableTopic) -> NewTopic {
 fn created(server: &Server, topic: &TopicImage, version: i16) -> CreatableTopicResult {
     let result = CreatableTopicResult::default()
         .with_name(TopicName(text(topic.name.clone())))
-        .with_topic_id(topic.id.0);
+        .with_topic_id(topic.id.0)
+        .with_error_message(None);
     if version < SHAPE_FROM {
         return result;
     }

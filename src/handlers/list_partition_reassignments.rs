@@ -4,5 +4,5 @@ use kafka_protocol::messages::{ListPartitionReassignmentsRequest, ListPartitionR
 
 /// Answers that no partition is being reassigned; Kafka leaves out unknown ones, too.
 pub async fn handle(_request: ListPartitionReassignmentsRequest) -> ListPartitionReassignmentsResponse {
-    ListPartitionReassignmentsResponse::default()
+    ListPartitionReassignmentsResponse::default().with_error_message(None)
 }

@@ -40,7 +40,7 @@ pub async fn handle(
                     .with_feature(name)
                     .with_error_message(Some(text(ErrorCode::None.name())))
             });
-            UpdateFeaturesResponse::default().with_results(results.collect())
+            UpdateFeaturesResponse::default().with_error_message(None).with_results(results.collect())
         }
         Err(refusal) => {
             let (code, message) = errors::of_refusal(&refusal);

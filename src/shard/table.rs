@@ -155,11 +155,7 @@ impl Table {
         }
     }
 
-    fn follow_topic(
-        self: &Rc<Self>,
-        topic: &Arc<TopicImage>,
-        settings: &Rc<TopicSettings>,
-    ) -> Vec<Task<()>> {
+    fn follow_topic(self: &Rc<Self>, topic: &Arc<TopicImage>, settings: &Rc<TopicSettings>) -> Vec<Task<()>> {
         let mut opening = vec![];
         for (index, partition) in topic.partitions.iter().enumerate() {
             let id = TopicPartition { topic_id: topic.id, partition: PartitionIndex(index as i32) };

@@ -9,10 +9,8 @@ use crate::support::{Broker, free_address, serve_command};
 fn a_taken_port_and_a_taken_data_directory_are_errors() {
     let broker = Broker::start(&[]);
     let other = tempfile::tempdir().unwrap();
-    let attempts = [
-        (other.path(), broker.address, "taken"),
-        (broker.data(), free_address(), "in use by process"),
-    ];
+    let attempts =
+        [(other.path(), broker.address, "taken"), (broker.data(), free_address(), "in use by process")];
     for (data, address, expected) in attempts {
         let mut child = serve_command(data, address, free_address()).spawn().unwrap();
         let status = child.wait().unwrap();

@@ -8,7 +8,9 @@ use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::produce_response::PartitionProduceResponse;
-use kafka_protocol::messages::{FetchRequest, FetchResponse, MetadataRequest, ProduceRequest, ProduceResponse, TopicName};
+use kafka_protocol::messages::{
+    FetchRequest, FetchResponse, MetadataRequest, ProduceRequest, ProduceResponse, TopicName,
+};
 use kafka_protocol::protocol::StrBytes;
 
 use crate::support::Connection;
@@ -25,7 +27,8 @@ pub fn name(topic: &str) -> TopicName {
 /// Creates a topic by asking for it; returns its partitions.
 pub fn create(connection: &mut Connection, topic: &str) -> usize {
     let wanted = MetadataRequestTopic::default().with_name(Some(name(topic)));
-    let request = MetadataRequest::default().with_topics(Some(vec![wanted])).with_allow_auto_topic_creation(true);
+    let request =
+        MetadataRequest::default().with_topics(Some(vec![wanted])).with_allow_auto_topic_creation(true);
     let response = connection.ask(&request, METADATA);
     assert_eq!(response.topics[0].error_code, 0);
     response.topics[0].partitions.len()

@@ -1,0 +1,44 @@
+// The command line that every client program of these tests has; see client_args.py for what it promises.
+'use strict'
+
+const fs = require('node:fs')
+const { parseArgs } = require('node:util')
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    bootstrap: { type: 'string' },
+    topic: { type: 'string' },
+    file: { type: 'string' },
+    out: { type: 'string' },
+    codec: { type: 'string', default: 'none' },
+    acks: { type: 'string', default: 'all' },
+    idempotent: { type: 'string', default: 'no' },
+  },
+})
+
+// Bytes, not strings: a line must come back exactly as it was.
+function lines(path) {
+  const text = fs.readFileSync(path)
+  const found = []
+  let from = 0
+  while (from < text.length) {
+    let to = text.indexOf(10, from)
+    if (to < 0) to = text.length
+    found.push(text.subarray(from, to))
+    from = to + 1
+  }
+  return found
+}
+
+function check(condition, text) {
+  if (!condition) throw new Error(`check failed: ${text}`)
+}
+
+async function main(commands) {
+  const run = commands[positionals[0]]
+  if (!run) throw new Error(`unknown command ${positionals[0]}`)
+  await run(values)
+}
+
+module.exports = { lines, check, main }
