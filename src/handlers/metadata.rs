@@ -24,6 +24,12 @@ const CREATION_ASKED_FROM: i16 = 4;
 const EMPTY_MEANS_ALL_UP_TO: i16 = 0;
 /// Topics by id are answered from this version on.
 const TOPIC_IDS_FROM: i16 = 12;
+/// The response has an error of its own from this version on.
+const ERROR_CODE_FROM: i16 = 13;
+/// What may be done with a topic where nothing is forbidden: a bit for each of Kafka's operations on topics (KIP-430).
+const TOPIC_OPERATIONS: i32 = 0b1101_1111_1000;
+/// The same for the cluster.
+const CLUSTER_OPERATIONS: i32 = 0b1_1111_1010_0000;
 
 /// What to answer for one topic that was asked for.
 type Found = Result<std::sync::Arc<TopicImage>, ErrorCode>;
@@ -31,20 +37,66 @@ type Found = Result<std::sync::Arc<TopicImage>, ErrorCode>;
 /// Answers for all topics or those named.
 pub async fn handle(server: &Rc<Server>, request: MetadataRequest, version: i16) -> MetadataResponse {
     let asked = request.topics.filter(|topics| version > EMPTY_MEANS_ALL_UP_TO || !topics.is_empty());
-    let topics = match asked {
+    if let Some(code) = asked.as_deref().and_then(|topics| whole_request_refusal(topics, version)) {
+        return refuse_all(asked.unwrap_or_default(), code, version);
+    }
+    let mut topics = match asked {
         None => all(server, version),
         Some(asked) => {
             let create = version < CREATION_ASKED_FROM || request.allow_auto_topic_creation;
-            some(server, asked, create, version).await
+            some(server, distinct(asked), create, version).await
         }
     };
+    if request.include_topic_authorized_operations {
+        for topic in topics.iter_mut().filter(|topic| topic.error_code == 0) {
+            topic.topic_authorized_operations = TOPIC_OPERATIONS;
+        }
+    }
     let image = server.shard().image();
     let controller = image.controller().unwrap_or(server.broker_id());
-    MetadataResponse::default()
+    let response = MetadataResponse::default()
         .with_brokers(image.brokers().filter_map(broker).collect())
         .with_cluster_id(Some(text(image.cluster_id().to_string())))
         .with_controller_id(WireBroker(controller.0))
-        .with_topics(topics)
+        .with_topics(topics);
+    if request.include_cluster_authorized_operations {
+        return response.with_cluster_authorized_operations(CLUSTER_OPERATIONS);
+    }
+    response
+}
+
+/// What makes Kafka refuse a request as a whole: ids before their version, and topics that are not named at all.
+fn whole_request_refusal(asked: &[MetadataRequestTopic], version: i16) -> Option<ErrorCode> {
+    let has_id = |topic: &MetadataRequestTopic| !topic.topic_id.is_nil();
+    if version < TOPIC_IDS_FROM {
+        return asked
+            .iter()
+            .any(|topic| has_id(topic) || topic.name.is_none())
+            .then_some(ErrorCode::InvalidRequest);
+    }
+    asked.iter().any(|topic| !has_id(topic) && topic.name.is_none()).then_some(ErrorCode::UnknownServerError)
+}
+
+fn refuse_all(asked: Vec<MetadataRequestTopic>, code: ErrorCode, version: i16) -> MetadataResponse {
+    let refuse = |topic: MetadataRequestTopic| {
+        MetadataResponseTopic::default()
+            .with_error_code(code.code())
+            .with_name(Some(topic.name.unwrap_or_default()))
+            .with_topic_id(topic.topic_id)
+    };
+    let response = MetadataResponse::default()
+        .with_cluster_id(None)
+        .with_controller_id(WireBroker(-1))
+        .with_topics(asked.into_iter().map(refuse).collect());
+    if version >= ERROR_CODE_FROM { response.with_error_code(code.code()) } else { response }
+}
+
+/// Each topic once. Where any is asked for by its id, those asked for by name are passed over, as in Kafka.
+fn distinct(asked: Vec<MetadataRequestTopic>) -> Vec<MetadataRequestTopic> {
+    let by_id = asked.iter().any(|topic| !topic.topic_id.is_nil());
+    let mut seen = std::collections::HashSet::new();
+    let wanted = asked.into_iter().filter(|topic| topic.topic_id.is_nil() != by_id);
+    wanted.filter(|topic| seen.insert((topic.topic_id, topic.name.clone()))).collect()
 }
 
 fn all(server: &Server, version: i16) -> Vec<MetadataResponseTopic> {
@@ -102,11 +154,7 @@ async fn by_name(server: &Rc<Server>, name: &TopicName, create: bool) -> Found {
         return server.shard().image().topic(name).cloned().ok_or(ErrorCode::LeaderNotAvailable);
     }
     tracing::info!("the topic {:?} is not created: {}", &**name, message.unwrap_or(code.message()));
-    Err(match code {
-        ErrorCode::InvalidTopicException => code,
-        ErrorCode::InvalidReplicationFactor => code,
-        _ => ErrorCode::UnknownTopicOrPartition,
-    })
+    Err(ErrorCode::UnknownTopicOrPartition)
 }
 
 fn refused(topic: MetadataRequestTopic, code: ErrorCode, version: i16) -> MetadataResponseTopic {

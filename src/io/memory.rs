@@ -3,7 +3,7 @@
 //! Key invariant: bytes below `len` are never written again, and every slice handed out ends at or below it. So a
 //! slice is as immutable as any `Bytes`, although the memory behind it is still growing.
 
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -64,15 +64,22 @@ pub struct AppendBuffer {
 }
 
 impl AppendBuffer {
-    /// Zeroed memory of at least `capacity` bytes, in whole blocks.
+    /// Memory of at least `capacity` bytes, in whole blocks.
     pub fn new(capacity: usize) -> Self {
         let bytes = capacity.max(1).next_multiple_of(BLOCK_BYTES as usize);
         let layout = Layout::from_size_align(bytes, BLOCK_BYTES as usize)
             .expect("a capacity fits into the address space");
         // SAFETY: the layout's size is not zero.
-        let pointer = unsafe { alloc_zeroed(layout) };
+        let pointer = unsafe { alloc(layout) };
         let Some(pointer) = NonNull::new(pointer) else { handle_alloc_error(layout) };
         Self { memory: Arc::new(Memory { pointer, layout }), len: 0 }
+    }
+
+    /// The same memory, empty, if no slice of it is held any more.
+    pub fn reuse(mut self) -> Option<Self> {
+        Arc::get_mut(&mut self.memory)?;
+        self.len = 0;
+        Some(self)
     }
 
     /// Bytes that the memory can hold.
@@ -137,6 +144,19 @@ mod tests {
         drop(buffer);
         let read = std::thread::spawn(move || slice.to_vec()).join().expect("the reader runs");
         assert_eq!(read, b"Hello");
+    }
+
+    #[test]
+    fn memory_is_used_again_only_when_no_slice_is_left() {
+        let mut buffer = AppendBuffer::new(10);
+        buffer.append(b"hello", |_| {});
+        let slice = buffer.slice(0..5);
+        assert!(buffer.reuse().is_none());
+        assert_eq!(&slice[..], b"hello");
+        let mut buffer = AppendBuffer::new(10);
+        buffer.append(b"hello", |_| {});
+        drop(buffer.slice(0..5));
+        assert_eq!(buffer.reuse().map(|buffer| buffer.len()), Some(0));
     }
 
     #[test]

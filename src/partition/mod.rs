@@ -195,12 +195,15 @@ impl Partition {
         self.check_epoch(request.current_epoch)?;
         let bounds = self.bounds();
         let end_offset = self.log.log_end_offset();
+        if request.offset > end_offset || request.offset < Offset::ZERO {
+            return Err(self.out_of_range(request.offset));
+        }
         if request.last_fetched_epoch.0 >= 0
             && let Some(diverging) = self.divergence(&request)
         {
             return Ok(Read { bounds, slices: Slices::default(), diverging: Some(diverging) });
         }
-        if request.offset < bounds.log_start || request.offset > end_offset {
+        if request.offset < bounds.log_start {
             return Err(self.out_of_range(request.offset));
         }
         if request.offset >= bounds.high_watermark || (request.bytes_max == 0 && !request.at_least_one) {
@@ -268,7 +271,8 @@ impl Partition {
     pub fn check_epoch(&self, given: LeaderEpoch) -> Result<(), PartitionError> {
         let current = self.leader_epoch.get();
         match given {
-            LeaderEpoch::UNKNOWN => Ok(()),
+            // Any negative epoch means that the client knows none.
+            unknown if unknown < LeaderEpoch(0) => Ok(()),
             older if older < current => Err(PartitionError::FencedEpoch { given, current }),
             newer if newer > current => Err(PartitionError::UnknownEpoch { given, current }),
             _ => Ok(()),

@@ -54,9 +54,10 @@ pub fn parse_header(frame: &mut Bytes) -> Result<RequestHeader, HeaderError> {
             }
             // As Java reads strings: what is not UTF-8 is replaced, not refused.
             let bytes = frame.split_to(length);
-            Some(StrBytes::from_utf8(bytes.clone()).unwrap_or_else(|_| {
-                StrBytes::from_string(String::from_utf8_lossy(&bytes).into_owned())
-            }))
+            Some(
+                StrBytes::from_utf8(bytes.clone())
+                    .unwrap_or_else(|_| StrBytes::from_string(String::from_utf8_lossy(&bytes).into_owned())),
+            )
         }
     };
     if row.api.request_header_version(version) >= 2 {

@@ -98,6 +98,7 @@ impl Log {
         let interval = self.settings.get().index_interval_bytes;
         state.active_mut().note(header, base, now, interval);
         state.bounds.end = next;
+        self.store.add_dirty(batch.len() as u64);
         state.check_invariants();
         base
     }

@@ -15,6 +15,7 @@ use super::place::{
 };
 use super::segment::Stage;
 use super::sidecar::{self, SegmentSummary};
+use crate::io::Access;
 use crate::model::Offset;
 
 impl Log {
@@ -54,13 +55,17 @@ impl Log {
             self.write_sidecar(next, PRODUCERS_SUFFIX, sidecar::seal(sidecar::PRODUCERS, &snapshot)).await?;
             self.write_sidecar(base, INDEX_SUFFIX, summary.encode()).await
         };
-        if let Err(error) = saved.await {
+        let saved = saved.await;
+        if let Err(error) = &saved {
             // Recovery does without them; only the next start is slower.
             tracing::warn!(log = %self.directory.display(), %error, "a closed segment lacks its sidecars");
         }
         // Only now may it be deleted: the snapshot at its end takes over from the one at its start.
         if let Some(segment) = self.state.borrow_mut().segment_mut(base) {
             segment.stage = Stage::Finished;
+            if saved.is_ok() {
+                segment.index = None;
+            }
         }
         Ok(())
     }
@@ -69,16 +74,24 @@ impl Log {
     async fn cut_file(&self, base: Offset) -> Result<(), StorageError> {
         let path = place::file_of(&self.directory, base, LOG_SUFFIX);
         let failed = || StorageError::io("closing", &path);
-        let (writer, size) = {
+        let (writer, size, reserved) = {
             let mut state = self.state.borrow_mut();
             let writer = state.writer.take_if(|writer| writer.segment == base);
-            (writer, state.segment_mut(base).map(|segment| segment.size))
+            let size = state.segment_mut(base).map(|segment| segment.size);
+            (writer.map(|writer| writer.file), size, state.on_disk.reserved)
         };
-        if let (Some(writer), Some(size)) = (writer, size) {
-            writer.file.truncate(size).await.map_err(failed())?;
-            writer.file.close().await.map_err(failed())?;
-        }
-        Ok(())
+        let (Some(size), true) = (size, reserved) else { return Ok(()) };
+        let file = match writer {
+            Some(file) => file,
+            // It gave way to other writers.
+            None => {
+                let _names = self.names.read().await.map_err(|_| StorageError::Closed)?;
+                self.store.disk().open_file(&path, Access::Durable).await.map_err(failed())?
+            }
+        };
+        file.truncate(size).await.map_err(failed())?;
+        self.state.borrow_mut().on_disk.reserved = false;
+        file.close().await.map_err(failed())
     }
 
     async fn write_sidecar(

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_lite::future::yield_now;
 
 use super::error::StorageError;
 use super::log::{Log, Phase, Writer};
@@ -48,7 +49,7 @@ struct Group {
 }
 
 impl Log {
-    /// Starts the flusher unless it runs. It begins when the current task yields, so that appends gather first.
+    /// Starts the flusher unless it runs.
     pub(super) fn kick(self: &Rc<Self>) {
         if !std::mem::replace(&mut self.state.borrow_mut().flushing, true) {
             let log = self.clone();
@@ -57,6 +58,8 @@ impl Log {
     }
 
     async fn flush_all(self: Rc<Self>) {
+        // glommio polls a new task at once: without this turn the first append of many would go alone.
+        yield_now().await;
         while let Some(work) = self.next_work() {
             if let Err(error) = self.do_work(work).await {
                 self.poison(&error);
@@ -76,6 +79,8 @@ impl Log {
             for idle in state.idle.drain(..) {
                 let _ = idle.send(());
             }
+            drop(state);
+            self.store.close_idle_writers();
         }
         work
     }
@@ -103,10 +108,12 @@ impl Log {
             // Later writes of a large group start where a multiple of the write size does.
             let to = align_up(group.to).min((at / WRITE_BYTES_MAX + 1) * WRITE_BYTES_MAX);
             let (file, disk) = (file.clone(), self.store.disk().clone());
-            let (head, parts, from) = (head.clone(), group.parts.clone(), at);
+            let (head, parts, from, end) = (head.clone(), group.parts.clone(), at, group.to);
             writes.push(glommio::spawn_local(async move {
                 let mut buffer = disk.write_buffer((to - from) as usize);
-                buffer.as_mut_slice().fill(0);
+                // All before the group's end is copied over; what follows it is defined too.
+                let used = ((end - from) as usize).min(buffer.len());
+                buffer.as_mut_slice()[used..].fill(0);
                 copy_to(buffer.as_mut_slice(), from, head.iter().chain(parts.iter()));
                 file.write_at(buffer, from).await
             }));
@@ -155,7 +162,9 @@ impl Log {
                 Ok(()) => wanted,
                 Err(_) => bytes,
             };
-            if let Some(writer) = &mut self.state.borrow_mut().writer {
+            let mut state = self.state.borrow_mut();
+            state.on_disk.reserved = true;
+            if let Some(writer) = &mut state.writer {
                 writer.allocated = allocated;
             }
         }
@@ -173,12 +182,15 @@ impl Log {
             disk.open_file(&path, Access::Durable).await.map_err(failed())?
         };
         let allocated = file.size().await.map_err(failed())?;
-        disk.sync_directory(&self.directory).await.map_err(failed())?;
+        if allocated == 0 {
+            disk.sync_directory(&self.directory).await.map_err(failed())?;
+        }
         let writer = Writer { segment, file: file.clone(), allocated };
         let old = self.state.borrow_mut().writer.replace(writer);
         if let Some(old) = old {
             old.file.close().await.map_err(failed())?;
         }
+        self.store.writer_opened(self);
         Ok((file, allocated))
     }
 
@@ -188,6 +200,7 @@ impl Log {
             let mut state = self.state.borrow_mut();
             let state = &mut *state;
             if let Some(segment) = state.segment_mut(group.segment) {
+                self.store.remove_dirty(group.to - segment.durable);
                 segment.durable = segment.durable.max(group.to);
             }
             for chunk in state.chunks.iter().rev().filter(|chunk| chunk.segment == group.segment) {
@@ -201,11 +214,21 @@ impl Log {
             let woken = state.waiters.partition_point(|waiter| waiter.end <= group.end);
             state.waiters.drain(..woken).collect::<Vec<_>>()
         };
+        self.store.cache().make_room();
         for waiter in woken {
             // Who no longer waits needs no answer.
             let _ = waiter.answer.send(Ok(()));
         }
         self.observer.durable_advanced(group.end);
+    }
+
+    /// Hands out the writer to be closed, unless a flush needs it. The next flush opens another.
+    pub(super) fn give_up_writer(&self) -> Result<Option<Rc<File>>, Busy> {
+        let mut state = self.state.borrow_mut();
+        if state.flushing {
+            return Err(Busy);
+        }
+        Ok(state.writer.take().map(|writer| writer.file))
     }
 
     /// Gives the log up for writing.
@@ -217,6 +240,7 @@ impl Log {
                 return;
             }
             state.phase = Phase::Poisoned(reason.clone());
+            self.store.remove_dirty(state.dirty_bytes());
             std::mem::take(&mut state.waiters)
         };
         tracing::error!(log = %self.directory.display(), %error, "the log takes no more writes");
@@ -257,6 +281,9 @@ impl super::log::State {
         (self.on_disk.epochs_stale && self.on_disk.directory).then_some(Work::SaveEpochs)
     }
 }
+
+/// A flush is under way.
+pub(super) struct Busy;
 
 /// Drops parts before a gap that eviction left: what lies before it is read from the file.
 fn contiguous_tail(mut parts: Vec<(u64, Bytes)>) -> Vec<(u64, Bytes)> {

@@ -120,6 +120,8 @@ pub(super) struct OnDisk {
     pub directory: bool,
     /// The mark of a clean close is there; it goes before the first write.
     pub clean_mark: bool,
+    /// The file of the oldest unfinished segment may be longer than its batches.
+    pub reserved: bool,
     /// The epoch checkpoint lacks something.
     pub epochs_stale: bool,
 }

@@ -11,7 +11,7 @@ use super::error::StorageError;
 use super::log::Log;
 use super::walk::ReadLimit;
 use crate::model::{LeaderEpoch, Offset, TimestampMs};
-use crate::record::{BatchError, BatchHeader, Codec, HEADER_BYTES, TimestampType};
+use crate::record::{self, BatchHeader, TimestampType};
 
 /// Bytes of batches looked at together.
 const STEP_BYTES: u32 = 1 << 20;
@@ -33,16 +33,22 @@ impl Log {
             reaches.map(|segment| segment.base).collect()
         };
         for base in candidates {
-            let from = self.index(base).await?.borrow().offset_of_timestamp(base, timestamp).max(start);
+            let from =
+                self.ask_index(base, |index| index.offset_of_timestamp(base, timestamp)).await?.max(start);
             let limit = SegmentLimit { base, end };
             let found = self
                 .find(from, limit, |batch, header| {
                     if header.max_timestamp < timestamp {
                         return Ok(None);
                     }
-                    let wanted =
-                        |at: &(TimestampMs, Offset)| at.0 >= timestamp && at.1 >= start && at.1 < end;
-                    Ok(timestamps(batch, header, start)?.into_iter().find(wanted))
+                    let mut found = None;
+                    record::each_timestamp(batch, header, |at, offset| {
+                        if at >= timestamp && offset >= start && offset < end {
+                            found = Some((at, offset));
+                        }
+                        found.is_none()
+                    })?;
+                    Ok(found)
                 })
                 .await?;
             if found.is_some() {
@@ -52,7 +58,8 @@ impl Log {
         Ok(None)
     }
 
-    /// The record below `end` with the largest timestamp, the first of several (ListOffsets -3, KIP-734).
+    /// The record below `end` with the largest timestamp (ListOffsets -3, KIP-734): the first of several, but of a batch
+    /// stamped by the broker the last, as Kafka has it.
     pub async fn max_timestamp(self: &Rc<Self>, end: Offset) -> Result<Option<FoundRecord>, StorageError> {
         let (start, segments) = {
             let state = self.state.borrow();
@@ -94,11 +101,19 @@ impl Log {
         let last = self
             .find(from, limit, |batch, header| {
                 if best.is_none_or(|best| header.max_timestamp > best.0) {
-                    for (timestamp, offset) in timestamps(batch, header, start)? {
+                    let stamped = header.timestamp_type() == TimestampType::LogAppendTime;
+                    let mut in_batch: Option<(TimestampMs, Offset)> = None;
+                    record::each_timestamp(batch, header, |timestamp, offset| {
                         let counts = offset >= start && offset < limit.end;
-                        if counts && best.is_none_or(|best| timestamp > best.0) {
-                            best = Some((timestamp, offset, header.leader_epoch));
+                        let later = |seen: (TimestampMs, Offset)| timestamp > seen.0 || stamped;
+                        if counts && in_batch.is_none_or(later) {
+                            in_batch = Some((timestamp, offset));
                         }
+                        true
+                    })?;
+                    let improves = |seen: &(TimestampMs, Offset)| best.is_none_or(|best| seen.0 > best.0);
+                    if let Some((timestamp, offset)) = in_batch.filter(improves) {
+                        best = Some((timestamp, offset, header.leader_epoch));
                     }
                 }
                 Ok(best.filter(|_| first_batch_only).map(|best| (best.0, best.1)))
@@ -148,44 +163,4 @@ impl Log {
 struct SegmentLimit {
     base: Offset,
     end: Offset,
-}
-
-/// The timestamp and offset of each record of a batch; of equal timestamps throughout, only of the first.
-fn timestamps(
-    batch: &Bytes,
-    header: &BatchHeader,
-    start: Offset,
-) -> Result<Vec<(TimestampMs, Offset)>, StorageError> {
-    if header.timestamp_type() == TimestampType::LogAppendTime {
-        return Ok(vec![(header.max_timestamp, header.base_offset.max(start))]);
-    }
-    if header.codec() != Some(Codec::None) {
-        return Err(BatchError::Compression("records of a compressed batch".into()).into());
-    }
-    let mut rest = &batch[HEADER_BYTES..];
-    let mut found = Vec::new();
-    for _ in 0..header.record_count {
-        let (length, after) = varint(rest)?;
-        let length = usize::try_from(length).map_err(|_| SHORT)?;
-        let record = after.get(..length).ok_or(SHORT)?;
-        rest = &after[length..];
-        let (timestamp, after) = varint(record.get(1..).ok_or(SHORT)?)?;
-        let (delta, _) = varint(after)?;
-        found.push((TimestampMs(header.base_timestamp.0 + timestamp), header.base_offset.plus(delta)));
-    }
-    Ok(found)
-}
-
-const SHORT: BatchError = BatchError::Invalid("the records end before the batch's record count");
-
-/// A zigzag varint and what follows it.
-fn varint(bytes: &[u8]) -> Result<(i64, &[u8]), BatchError> {
-    let mut value = 0u64;
-    for (at, byte) in bytes.iter().take(10).enumerate() {
-        value |= u64::from(byte & 0x7f) << (7 * at as u32).min(63);
-        if byte & 0x80 == 0 {
-            return Ok(((value >> 1) as i64 ^ -((value & 1) as i64), &bytes[at + 1..]));
-        }
-    }
-    Err(SHORT)
 }

@@ -14,6 +14,7 @@ mod log;
 mod lookup;
 mod place;
 mod read;
+mod recent;
 mod recovery;
 mod remove;
 mod retention;

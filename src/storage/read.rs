@@ -3,7 +3,6 @@
 //! Key invariant: what is returned is whole batches in offset order, the first of which holds the offset asked for, none
 //! reaching the limit's end. Cold reads never go past a segment's durable end.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -12,7 +11,6 @@ use super::error::StorageError;
 use super::index::SparseIndex;
 use super::log::{Log, State};
 use super::place::{self, INDEX_SUFFIX, LOG_SUFFIX};
-use super::sidecar::{self, SegmentSummary};
 use super::walk::{self, ReadLimit, Slices, Walk};
 use crate::io::{File, align_down, align_up};
 use crate::model::Offset;
@@ -105,7 +103,7 @@ impl Log {
             let state = self.state.borrow();
             state.segments[state.segment_of(offset)].base
         };
-        let index = self.index(base).await?;
+        let position = self.ask_index(base, |index| index.position_of(base, offset)).await?;
         let state = self.state.borrow();
         let segment = state.segments.iter().find(|segment| segment.base == base);
         let segment = segment.ok_or(StorageError::OutOfRange {
@@ -113,12 +111,7 @@ impl Log {
             start: state.bounds.start,
             end: state.bounds.durable_end,
         })?;
-        Ok(Place {
-            segment: base,
-            next_offset: segment.next_offset,
-            size: segment.durable,
-            position: index.borrow().position_of(base, offset),
-        })
+        Ok(Place { segment: base, next_offset: segment.next_offset, size: segment.durable, position })
     }
 
     /// Batches of one segment; `None` if it ends before `from`.
@@ -195,27 +188,22 @@ impl Log {
         self.store.reader((self.number, segment), &path).await
     }
 
-    /// A segment's index, loaded if it is only on disk.
-    pub(super) async fn index(&self, base: Offset) -> Result<Rc<RefCell<SparseIndex>>, StorageError> {
-        if let Some(index) =
-            self.state.borrow_mut().segment_mut(base).and_then(|segment| segment.index.clone())
-        {
-            return Ok(index);
+    /// Asks a segment's index, which is loaded if it is only on disk.
+    pub(super) async fn ask_index<T>(
+        &self,
+        base: Offset,
+        ask: impl Fn(&SparseIndex) -> T,
+    ) -> Result<T, StorageError> {
+        let in_memory = {
+            let state = self.state.borrow();
+            let segment = state.segments.iter().rev().find(|segment| segment.base == base);
+            segment.and_then(|segment| segment.index.as_ref()).map(&ask)
+        };
+        if let Some(answer) = in_memory {
+            return Ok(answer);
         }
         let path = place::file_of(&self.directory, base, INDEX_SUFFIX);
-        let file = self
-            .store
-            .disk()
-            .read_small(&path, sidecar::SIDECAR_BYTES_MAX)
-            .await
-            .map_err(StorageError::io("reading", &path))?;
-        // Without a usable index a walk begins at the segment's start: slow, never wrong.
-        let index = file.and_then(|file| SegmentSummary::decode(&file)).map(|summary| summary.index);
-        let index = Rc::new(RefCell::new(index.unwrap_or_default()));
-        if let Some(segment) = self.state.borrow_mut().segment_mut(base) {
-            segment.index = Some(index.clone());
-        }
-        Ok(index)
+        Ok(ask(&*self.store.index((self.number, base), &path).await?))
     }
 }
 

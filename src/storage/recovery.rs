@@ -162,8 +162,12 @@ impl Recovery<'_> {
         if self.epochs.truncate_end(end.plus(1)) {
             self.epochs_stale = true;
         }
-        let on_disk =
-            OnDisk { directory: named, clean_mark: findings.clean_mark, epochs_stale: self.epochs_stale };
+        let on_disk = OnDisk {
+            directory: named,
+            clean_mark: findings.clean_mark,
+            epochs_stale: self.epochs_stale,
+            reserved: false,
+        };
         Ok(self.state(segments, log_start.max(first), on_disk))
     }
 

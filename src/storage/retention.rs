@@ -191,10 +191,7 @@ impl Log {
         self.delete_files(&later).await?;
         self.store.forget((self.number, base));
         if nothing_left {
-            let mut state = self.state.borrow_mut();
-            state.segments.clear();
-            state.replace_end(Segment::new(start));
-            drop(state);
+            self.replace_end(Segment::new(start));
             self.save_epochs().await?;
             return Ok(start);
         }
@@ -204,9 +201,15 @@ impl Log {
         disk.sync_directory(&self.directory).await.map_err(StorageError::io("syncing", &self.directory))?;
         let segment = self.cut_and_rebuild(base, position).await?;
         let end = segment.next_offset;
-        self.state.borrow_mut().replace_end(segment);
+        self.replace_end(segment);
         self.save_epochs().await?;
         Ok(end)
+    }
+
+    fn replace_end(&self, segment: Segment) {
+        let mut state = self.state.borrow_mut();
+        self.store.remove_dirty(state.dirty_bytes());
+        state.replace_end(segment);
     }
 
     /// Removes, durably, the producer snapshots of offsets that the log is about to lose.
@@ -265,6 +268,11 @@ struct Cut {
 }
 
 impl State {
+    /// Bytes that are not durable yet.
+    pub(super) fn dirty_bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.size - segment.durable).sum()
+    }
+
     /// How many of the oldest segments retention takes, and whether the active one is among them.
     fn doomed(&self, settings: &LogSettings, now: TimestampMs) -> (usize, bool) {
         let expired = |segment: &Segment| {
@@ -299,7 +307,9 @@ impl State {
     /// Makes `segment` the active one, dropping what lies beyond it.
     fn replace_end(&mut self, segment: Segment) {
         let (base, end) = (segment.base, segment.next_offset);
-        while self.segments.back().is_some_and(|last| last.base >= base) {
+        // An empty log that begins anew at its start has nothing before it either.
+        let anew = segment.size == 0 && base == self.bounds.start;
+        while self.segments.back().is_some_and(|last| last.base >= base || anew) {
             self.segments.pop_back();
         }
         self.segments.push_back(segment);

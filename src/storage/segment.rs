@@ -3,9 +3,6 @@
 //! Key invariant: `durable <= size`, both at a batch's end; a segment is finished only when all of it is durable, its file
 //! is cut to its size and its sidecars are written. Only the last segment of a log grows.
 
-use std::cell::RefCell;
-use std::rc::Rc;
-
 use bytes::Bytes;
 
 use super::index::{Entry, SparseIndex};
@@ -56,8 +53,8 @@ pub(super) struct Segment {
     pub durable: u64,
     pub times: Times,
     pub stage: Stage,
-    /// Absent while it is only on disk.
-    pub index: Option<Rc<RefCell<SparseIndex>>>,
+    /// Absent once it is on disk.
+    pub index: Option<SparseIndex>,
 }
 
 impl Segment {
@@ -70,19 +67,19 @@ impl Segment {
             durable: 0,
             times: Times::none(),
             stage: Stage::Active,
-            index: Some(Rc::default()),
+            index: Some(SparseIndex::default()),
         }
     }
 
     /// Notes a batch that follows the last one, with the offset it was given.
     pub(super) fn note(&mut self, header: &BatchHeader, base: Offset, now: TimestampMs, interval_bytes: u32) {
-        if let Some(index) = &self.index {
+        if let Some(index) = &mut self.index {
             let entry = Entry {
                 relative_offset: base.since(self.base) as u32,
                 position: self.size as u32,
                 timestamp_before: self.times.largest,
             };
-            index.borrow_mut().note(entry, interval_bytes);
+            index.note(entry, interval_bytes);
         }
         if header.max_timestamp.0 > self.times.largest {
             self.times.largest = header.max_timestamp.0;

@@ -12,9 +12,6 @@
 //!
 //! Key invariant: what does not check out, or is longer or shorter than it says, reads as absent.
 
-use std::cell::RefCell;
-use std::rc::Rc;
-
 use bytes::Bytes;
 
 use super::index::{Entry, SparseIndex};
@@ -82,7 +79,7 @@ impl SegmentSummary {
             next_offset: segment.next_offset,
             size: segment.size,
             times: segment.times,
-            index: segment.index.as_ref().map(|index| index.borrow().clone()).unwrap_or_default(),
+            index: segment.index.clone().unwrap_or_default(),
         }
     }
 
@@ -95,7 +92,7 @@ impl SegmentSummary {
             durable: self.size,
             times: self.times,
             stage,
-            index: Some(Rc::new(RefCell::new(self.index))),
+            index: Some(self.index),
         }
     }
 

@@ -17,10 +17,11 @@ use kafka_protocol::messages::fetch_request::FetchPartition;
 pub use session::SessionCache;
 use session::{Answered, FetchKey, Fetching, PartitionFetch, SessionError, SessionRequest, TopicRef};
 
+use super::topics::text;
 use super::{Outcome, Server, malformed};
 use crate::metrics::Stage;
 use crate::model::{LeaderEpoch, Offset, PartitionIndex, TopicId};
-use crate::protocol::fetch_response::{FetchAnswer, TopicAnswer, encode};
+use crate::protocol::fetch_response::{FetchAnswer, NodeEndpoint, TopicAnswer, encode};
 use crate::protocol::{ErrorCode, RequestHeader, decode};
 use read::{Limits, Target};
 
@@ -28,6 +29,8 @@ use read::{Limits, Target};
 const TOPIC_IDS_FROM: i16 = 13;
 /// From this version on there are sessions (KIP-227).
 const SESSIONS_FROM: i16 = 7;
+/// From this version on the leader is named beside errors that mean another one (KIP-951).
+const LEADERS_FROM: i16 = 16;
 /// A fetch that was woken but has too few bytes looks again at most this often.
 const RECHECK_PERIOD: Duration = Duration::from_millis(5);
 
@@ -58,7 +61,7 @@ async fn answer(
     // Without sessions every request is a full one that asks for none.
     let (session_id, session_epoch) =
         if header.version < SESSIONS_FROM { (0, -1) } else { (request.session_id, request.session_epoch) };
-    let limits = Limits::of(&request, server.shard().settings().fetch.response_bytes_max);
+    let limits = Limits::of(&request, header.version, server.shard().settings().fetch.response_bytes_max);
     let asked = SessionRequest {
         session_id,
         session_epoch,
@@ -73,9 +76,40 @@ async fn answer(
         Err(error) => return refused(error, 0),
     };
     server.shard().metrics().stages.record(Stage::FetchReceive, received.elapsed());
-    let targets = read::resolve(server, &fetching);
+    let targets = read::resolve(server, &fetching, limits.reader);
     let targets = wait_for_enough(server, targets, limits).await;
-    finish(server, &fetching, targets)
+    let mut answer = finish(server, &fetching, targets);
+    if header.version >= LEADERS_FROM {
+        name_leaders(server, &mut answer);
+    }
+    answer
+}
+
+/// Tells a client that asked the wrong broker, or with an old epoch, who leads (KIP-951).
+fn name_leaders(server: &Server, answer: &mut FetchAnswer) {
+    let image = server.shard().image();
+    let mut leaders = std::collections::BTreeSet::new();
+    for topic in &mut answer.topics {
+        let Some(known) = image.topic_by_id(topic.id) else { continue };
+        let moved = |code| matches!(code, ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch);
+        for partition in topic.partitions.iter_mut().filter(|partition| moved(partition.error)) {
+            if let Some(placed) = known.partition(partition.partition) {
+                partition.current_leader = Some((placed.leader, placed.leader_epoch));
+                leaders.insert(placed.leader);
+            }
+        }
+    }
+    let endpoint = |id| {
+        let broker = image.broker(id)?;
+        let endpoint = broker.endpoints.first()?;
+        Some(NodeEndpoint {
+            node: id,
+            host: text(endpoint.host.clone()),
+            port: i32::from(endpoint.port),
+            rack: broker.rack.clone().map(text),
+        })
+    };
+    answer.node_endpoints = leaders.into_iter().filter_map(endpoint).collect();
 }
 
 /// Reads, and reads again when there is news, until there is enough to answer with or the time is over.

@@ -7,16 +7,23 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use kafka_protocol::messages::FetchRequest;
 use kafka_protocol::protocol::StrBytes;
+use smallvec::SmallVec;
 
 use super::session::{Answered, Fetching, PartitionFetch, TopicRef};
+use crate::config::Compression;
 use crate::handlers::{Server, errors, topics};
 use crate::model::{Offset, ShardId, TopicId, TopicPartition};
 use crate::partition::{PartitionError, Read, ReadRequest};
 use crate::protocol::ErrorCode;
 use crate::protocol::fetch_response::PartitionAnswer;
-use crate::shard::{ReadAnswers, ReadEntry, Shard, ShardGone, Wait};
+use crate::record::BatchHeader;
+use crate::shard::{ReadAnswers, ReadEntry, Shard, ShardGone, Topic, Wait};
+
+/// zstd is allowed from this version of Fetch on (KIP-110).
+const ZSTD_FROM: i16 = 10;
 
 /// What a fetch may return and how long it may wait.
 #[derive(Clone, Copy, Debug)]
@@ -26,11 +33,13 @@ pub struct Limits {
     pub max_wait: Duration,
     /// Transactional readers see aborted transactions listed (none here yet); others see no list.
     pub read_committed: bool,
+    /// Fetches of followers are refused: no broker follows this one.
+    pub reader: Reader,
 }
 
 impl Limits {
     /// The limits of a request, within the broker's own (`fetch.max.bytes`).
-    pub fn of(request: &FetchRequest, response_bytes_max: u32) -> Self {
+    pub fn of(request: &FetchRequest, version: i16, response_bytes_max: u32) -> Self {
         let positive = |value: i32| usize::try_from(value).unwrap_or(0);
         let bytes_max = positive(request.max_bytes).min(response_bytes_max as usize);
         Self {
@@ -39,7 +48,41 @@ impl Limits {
             min_bytes: positive(request.min_bytes).min(bytes_max),
             max_wait: Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)),
             read_committed: request.isolation_level == 1,
+            reader: Reader { replica: replica(request, version), version, bytes_max: request.max_bytes },
         }
+    }
+}
+
+/// The replica id moved into a structure of its own with version 15 (KIP-903).
+fn replica(request: &FetchRequest, version: i16) -> i32 {
+    if version >= 15 { request.replica_state.replica_id.0 } else { request.replica_id.0 }
+}
+
+/// Who reads.
+#[derive(Clone, Copy, Debug)]
+pub struct Reader {
+    /// A broker that claims to follow; -1 for a consumer.
+    replica: i32,
+    version: i16,
+    /// The whole request's limit as given; a negative one fails every partition, as in Kafka.
+    bytes_max: i32,
+}
+
+impl Reader {
+    /// The partition, if this reader may read it.
+    fn admit(self, topic: &Topic, index: i32, bytes_max: i32) -> Result<TopicPartition, ErrorCode> {
+        if self.replica >= 0 {
+            // No other broker is a replica of anything here.
+            return topics::partition(topic, index).and(Err(ErrorCode::NotLeaderOrFollower));
+        }
+        if bytes_max < 0 || self.bytes_max < 0 {
+            return topics::partition(topic, index).and(Err(ErrorCode::UnknownServerError));
+        }
+        let zstd = matches!(topic.settings.compression, Some(Compression::Zstd { .. }));
+        if zstd && self.version < ZSTD_FROM {
+            return Err(ErrorCode::UnsupportedCompressionType);
+        }
+        topics::partition(topic, index)
     }
 }
 
@@ -64,14 +107,14 @@ impl Target {
     }
 }
 
-/// Finds the partitions of a fetch; those that do not exist are answered with an error.
-pub fn resolve(server: &Server, fetching: &Fetching) -> Vec<Target> {
+/// Finds the partitions of a fetch; those that cannot be read are answered with an error.
+pub fn resolve(server: &Server, fetching: &Fetching, reader: Reader) -> Vec<Target> {
     let resolve = |(key, fetch): &(super::FetchKey, PartitionFetch)| {
         let found = match &key.topic {
             TopicRef::Id(id) => topics::by_id(server, *id),
             TopicRef::Name(name) => topics::by_name(server, name),
         };
-        let id = found.and_then(|topic| topics::partition(&topic, key.partition.0));
+        let id = found.and_then(|topic| reader.admit(&topic, key.partition.0, fetch.max_bytes));
         let error = id.as_ref().err().copied().unwrap_or(ErrorCode::None);
         let (name, topic_id) = match &key.topic {
             TopicRef::Id(id) => (StrBytes::default(), *id),
@@ -109,12 +152,13 @@ fn by_owner(shard: &Shard, targets: &[Target]) -> Vec<(ShardId, Vec<usize>)> {
     owners
 }
 
-/// Reads every partition, all shards at the same time, each with its share of the bytes.
+/// Reads every partition, all shards at the same time, each up to the whole request's bytes; what is too much together is
+/// cut off afterwards, which costs nothing where it comes from the cache.
 pub async fn all(server: &Rc<Server>, targets: &mut [Target], limits: Limits) {
     type Pending = Pin<Box<dyn Future<Output = Result<ReadAnswers, ShardGone>>>>;
     let shard = server.shard();
     let owners = by_owner(shard, targets);
-    let share = limits.bytes_max.div_ceil(owners.len().max(1));
+    let share = limits.bytes_max;
     let mut pending: Vec<(Vec<usize>, Pending)> = Vec::with_capacity(owners.len());
     for (owner, places) in owners {
         let entries: Vec<ReadEntry> = places.iter().filter_map(|place| entry(&targets[*place])).collect();
@@ -136,7 +180,7 @@ pub async fn all(server: &Rc<Server>, targets: &mut [Target], limits: Limits) {
         match answers.await {
             Ok(answers) => {
                 for (place, answer) in places.into_iter().zip(answers) {
-                    settle(&mut targets[place], answer, limits.read_committed);
+                    settle(&mut targets[place], answer, limits);
                 }
             }
             Err(gone) => {
@@ -146,6 +190,46 @@ pub async fn all(server: &Rc<Server>, targets: &mut [Target], limits: Limits) {
             }
         }
     }
+    trim(targets, limits.bytes_max);
+}
+
+/// Cuts the records off that lie beyond `bytes_max` over all partitions; the first batch of all stays whole.
+fn trim(targets: &mut [Target], bytes_max: usize) {
+    let mut left = bytes_max;
+    let mut found = false;
+    for target in targets {
+        let records = &mut target.answer.records;
+        let size: usize = records.iter().map(Bytes::len).sum();
+        if size > left {
+            *records = whole_batches(records, left, !found);
+        }
+        found |= !records.is_empty();
+        left = left.saturating_sub(records.iter().map(Bytes::len).sum());
+    }
+}
+
+/// The whole batches at the start of `records` that fit into `bytes_max`, or the first one if `at_least_one`.
+fn whole_batches(records: &[Bytes], bytes_max: usize, at_least_one: bool) -> SmallVec<[Bytes; 4]> {
+    let mut kept = SmallVec::new();
+    let mut used = 0;
+    for slice in records {
+        let mut end = 0;
+        while let Ok(header) = BatchHeader::parse(&slice[end..]) {
+            let size = header.size_bytes as usize;
+            let first = used == 0 && at_least_one;
+            if used + size > bytes_max && !first {
+                break;
+            }
+            (end, used) = ((end + size).min(slice.len()), used + size);
+        }
+        if end > 0 {
+            kept.push(slice.slice(..end));
+        }
+        if end < slice.len() {
+            break;
+        }
+    }
+    kept
 }
 
 fn entry(target: &Target) -> Option<ReadEntry> {
@@ -159,8 +243,9 @@ fn entry(target: &Target) -> Option<ReadEntry> {
     Some(ReadEntry { partition: target.id?, request })
 }
 
-fn settle(target: &mut Target, result: Result<Read, PartitionError>, read_committed: bool) {
+fn settle(target: &mut Target, result: Result<Read, PartitionError>, limits: Limits) {
     let answer = &mut target.answer;
+    let aborted = limits.read_committed.then(Vec::new);
     match result {
         Ok(read) => {
             answer.error = ErrorCode::None;
@@ -169,10 +254,13 @@ fn settle(target: &mut Target, result: Result<Read, PartitionError>, read_commit
             answer.last_stable_offset = read.bounds.high_watermark;
             answer.log_start_offset = read.bounds.log_start;
             answer.diverging_epoch = read.diverging;
-            answer.aborted_transactions = read_committed.then(Vec::new);
+            answer.aborted_transactions = aborted;
             answer.records = read.slices.bytes;
         }
-        Err(error) => *answer = PartitionAnswer::failed(answer.partition, errors::of_partition(&error)),
+        Err(error) => {
+            *answer = PartitionAnswer::failed(answer.partition, errors::of_partition(&error));
+            answer.aborted_transactions = aborted;
+        }
     }
 }
 

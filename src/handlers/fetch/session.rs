@@ -191,7 +191,7 @@ impl SessionCache {
     /// Remembers a full fetch; 0 if there is no room for it.
     fn create(&mut self, fetching: &Fetching, answered: &[Answered], now: TimestampMs) -> i32 {
         let count = fetching.partitions.len();
-        if count == 0 || count > PARTITIONS_PER_SESSION_MAX || !self.make_room(count, now) {
+        if count > PARTITIONS_PER_SESSION_MAX || !self.make_room(count, now) {
             return 0;
         }
         let remembered = fetching.partitions.iter().zip(answered).map(|((key, fetch), seen)| {

@@ -1,6 +1,11 @@
 //! Tests of whole logs; one file for each behaviour.
 
+mod bounds;
 mod crash;
+mod failures;
 mod invariants;
 mod log_files;
+mod lookup;
 mod reading;
+mod recovery;
+mod removal;

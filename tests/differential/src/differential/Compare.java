@@ -15,7 +15,13 @@ import java.util.Map;
 import java.util.Set;
 
 final class Compare {
-    record Difference(String path, String kafka, String other) {}
+    record Difference(String path, String kafka, String other) {
+        // Scenarios put their version into the names they use; shown as $v, the same difference reads the same at every version.
+        Difference ofAnyVersion(int version) {
+            String v = "-" + version + "(?![0-9])";
+            return new Difference(path.replaceAll(v, "-\\$v"), kafka.replaceAll(v, "-\\$v"), other.replaceAll(v, "-\\$v"));
+        }
+    }
 
     private static final int SHOWN_MAX = 300;
     private static final List<String> KEYS = List.of("apiKey", "resourceType", "resourceName", "topicId", "name", "topicName", "topic",

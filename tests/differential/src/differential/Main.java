@@ -98,7 +98,8 @@ public final class Main {
         Map<String, List<Integer>> different = new LinkedHashMap<>();
         long from = System.nanoTime();
         for (int version : scenario.versions) {
-            for (Compare.Difference d : differences(scenario, version)) {
+            for (Compare.Difference found : differences(scenario, version)) {
+                Compare.Difference d = found.ofAnyVersion(version);
                 if (known.covers(scenario.name, version, d)) continue;
                 String line = d.path() + "\n        Kafka   " + d.kafka() + "\n        Corelog " + d.other();
                 different.computeIfAbsent(line, l -> new ArrayList<>()).add(version);

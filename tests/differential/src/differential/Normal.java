@@ -11,6 +11,7 @@
 //  producer ids       -> "<pid>"; fetch session ids -> "<session>" unless 0
 //  log directories    -> "<dir>"; bytes of the volume -> "<bytes>"
 //  offsets, epochs and times of the metadata log (DescribeQuorum) -> "<n>"; the finalized features' epoch -> "<epoch>"
+//  documentation of settings -> "<text>": each broker has its own words
 //  order of lists whose elements have a key: by that key (Compare)
 package differential;
 
@@ -106,6 +107,7 @@ final class Normal {
             case "topicId": case "voterDirectoryId": case "replicaDirectoryId": return id(text);
             case "logDir": return text.isEmpty() ? given : name("<dir>");
             case "clusterId": return text.equals(broker.clusterId) ? name("<cluster>") : given;
+            case "documentation": return text.isEmpty() ? given : name("<text>");
             case "host": return text.equals(broker.address.getHostString()) ? name("<host>") : given;
             case "resourceName": return text.equals(String.valueOf(broker.nodeId)) ? name("<node>") : given;
             default: return name(field.endsWith("Message") ? times(insideText(text)) : insideText(text));

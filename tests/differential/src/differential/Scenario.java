@@ -21,7 +21,7 @@ final class Scenario {
     final ApiKeys subject;
     final List<Integer> versions;
     final List<Step> steps = new ArrayList<>();
-    // Lowest version of the subject for which a step runs, and highest: "[4+]" before a step.
+    // Lowest version of the subject for which a step runs, and highest: "<4+>" before a step.
     final Map<Step, String> limits = new HashMap<>();
 
     private Scenario(String name, ApiKeys subject, List<Integer> versions) {
@@ -147,7 +147,7 @@ final class Scenario {
             String[] words = line.split("\\s+", 2);
             String verb = words[0];
             Step step;
-            if (verb.equals("setup") || verb.equals("oneway") || verb.equals("send")) {
+            if (verb.equals("setup") || verb.equals("oneway") || verb.equals("send") || verb.equals("unseen")) {
                 step = request(verb, words[1], number);
             } else if (Character.isUpperCase(verb.charAt(0))) {
                 step = request("request", line, number);
