@@ -84,6 +84,7 @@ impl File {
         match &self.inner {
             Inner::Direct(file) => {
                 self.disk.home().drain();
+                let _admitted = self.disk.admit_read().await?;
                 let read = file.read_at_aligned(position, length).await.map_err(io::Error::from)?;
                 Ok(Bytes::from_owner(Foreign::new(self.disk.home(), read)))
             }
