@@ -23,6 +23,8 @@ use crate::model::TimestampMs;
 const FREE_SPACE_AGE_MAX: Duration = Duration::from_secs(1);
 /// How many bytes this shard may admit before it looks at the free space again.
 const ADMITTED_BYTES_MAX: u64 = 64 << 20;
+/// Space is reserved ahead of need only while several times the reserve is free.
+const RESERVATION_FACTOR: u64 = 4;
 /// Direct reads in flight; the rest of the ring is for writes.
 const READS_IN_FLIGHT_MAX: u64 = 48;
 /// A non-empty file that every executor reads first; see [`Disk::open`].
@@ -147,15 +149,12 @@ impl Disk {
         Ok(Rc::new(File::new(self.clone(), inner)))
     }
 
-    /// Memory for a write of `bytes`, which are whole blocks; the caller fills all of it.
-    pub fn write_buffer(&self, bytes: usize) -> WriteBuffer {
+    /// Memory for a write of `bytes`, which are whole blocks, once there is a place among the writes in flight. The caller
+    /// fills all of it.
+    pub async fn write_buffer(&self, bytes: usize) -> io::Result<WriteBuffer> {
         debug_assert!((bytes as u64).is_multiple_of(BLOCK_BYTES));
-        WriteBuffer(glommio::allocate_dma_buffer(bytes))
-    }
-
-    /// Waits for a place among the writes in flight.
-    pub(super) async fn admit_write(&self) -> io::Result<StaticPermit> {
-        self.writes.acquire_static_permit(1).await.map_err(io::Error::from)
+        let admitted = self.writes.acquire_static_permit(1).await.map_err(io::Error::from)?;
+        Ok(WriteBuffer::new(glommio::allocate_dma_buffer(bytes), admitted))
     }
 
     /// Waits for a place among the reads in flight.
@@ -180,6 +179,15 @@ impl Disk {
         }
         if enough {
             self.admitted_bytes.set(admitted);
+        }
+        enough
+    }
+
+    /// Takes `bytes` from the free space for a reservation ahead of need; false, and nothing is taken, if space is scarce.
+    pub fn admit_reservation(&self, bytes: u64) -> bool {
+        let enough = self.free_bytes() >= bytes + RESERVATION_FACTOR * self.limits.reserve_bytes;
+        if enough {
+            self.admitted_bytes.set(self.admitted_bytes.get() + bytes);
         }
         enough
     }

@@ -27,7 +27,7 @@ pub enum TryRead {
     Cached(Slices),
     /// Only the device has it: [`Log::read`].
     Cold,
-    /// The offset lies below the log start or above the limit's end.
+    /// The offset lies below the log start or above the log end.
     OutOfRange { start: Offset, end: Offset },
 }
 
@@ -45,11 +45,12 @@ impl Log {
     /// Reads from memory.
     pub fn try_read(&self, from: Offset, limit: ReadLimit) -> TryRead {
         let state = self.state.borrow();
-        let (start, end) = (state.bounds.start, limit.end.min(state.bounds.end));
+        let (start, end) = (state.bounds.start, state.bounds.end);
         if from < start || from > end {
             return TryRead::OutOfRange { start, end };
         }
-        if from == end {
+        let end = limit.end.min(end);
+        if from >= end {
             return TryRead::Cached(Slices::empty(from));
         }
         match state.read_cached(from, ReadLimit { end, ..limit }) {
@@ -59,7 +60,7 @@ impl Log {
     }
 
     /// Reads from memory, or from the device where that lacks it. One segment at a time: fewer bytes than the limit
-    /// allows do not mean the end. `OutOfRange` below the log start and above the limit's end.
+    /// allows do not mean the end. `OutOfRange` below the log start and above the log end.
     pub async fn read(self: &Rc<Self>, from: Offset, limit: ReadLimit) -> Result<Slices, StorageError> {
         match self.try_read(from, limit) {
             TryRead::Cached(slices) => return Ok(slices),
@@ -73,7 +74,7 @@ impl Log {
                 let bounds = self.state.borrow().bounds;
                 if from < bounds.start || from >= bounds.durable_end {
                     // Deleted or cut off while it was read.
-                    let (start, end) = (bounds.start, limit.end.min(bounds.durable_end));
+                    let (start, end) = (bounds.start, bounds.end);
                     return Err(StorageError::OutOfRange { offset: from, start, end });
                 }
                 Err(error)
