@@ -281,3 +281,20 @@ proptest! {
         prop_assert_eq!(read, whole);
     }
 }
+
+#[test]
+fn the_fuzz_seeds_are_what_they_are_named() {
+    let seed = |name: &str| -> String {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/metadata").join(name);
+        std::fs::read_to_string(path).expect("the seed is there")
+    };
+    let log: Vec<Command> = seed("a-topic-comes-grows-and-goes")
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let image = image_after(&log);
+    assert_eq!((image.applied(), image.topic_count()), (at(7), 0));
+    let snapshot: Image = serde_json::from_str(&seed("snapshot")).unwrap();
+    assert_eq!((snapshot.topic_count(), snapshot.partition_count()), (1, 1));
+    assert_eq!(seed("cluster-id").parse::<ClusterId>().unwrap(), image.cluster_id());
+}
