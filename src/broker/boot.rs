@@ -22,6 +22,10 @@ use crate::network::Loads;
 use crate::protocol::api_versions::METADATA_VERSION;
 use crate::shard::{ShardInbox, inbox, mesh};
 
+/// How long a taken port is tried again: after a crash the kernel closes the old listener only when it has torn down the
+/// rings of the process, a moment after the process itself is gone.
+const PORT_WAIT_MAX: Duration = Duration::from_secs(2);
+const PORT_RETRY_PERIOD: Duration = Duration::from_millis(20);
 /// How long the shards may take to listen.
 const START_WAIT_MAX: Duration = Duration::from_secs(120);
 /// How long the shards may take to close their logs when the broker stops.
@@ -136,12 +140,14 @@ fn free_address(listen: &Endpoint) -> Result<SocketAddr, ServeError> {
     let failed = |source| ServeError::Listen { address: text.clone(), source };
     let resolved = (host, listen.port).to_socket_addrs().map_err(failed)?.next();
     let address = resolved.ok_or_else(|| failed(std::io::ErrorKind::AddrNotAvailable.into()))?;
-    match std::net::TcpListener::bind(address) {
-        Ok(probe) => probe.local_addr().map_err(failed),
-        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-            Err(ServeError::PortTaken { address: text })
+    let deadline = Instant::now() + PORT_WAIT_MAX;
+    loop {
+        match std::net::TcpListener::bind(address) {
+            Ok(probe) => return probe.local_addr().map_err(failed),
+            Err(error) if error.kind() != std::io::ErrorKind::AddrInUse => return Err(failed(error)),
+            Err(_) if Instant::now() < deadline => std::thread::sleep(PORT_RETRY_PERIOD),
+            Err(_) => return Err(ServeError::PortTaken { address: text }),
         }
-        Err(error) => Err(failed(error)),
     }
 }
 

@@ -44,6 +44,10 @@ pub async fn handle(server: &Rc<Server>, request: InitProducerIdRequest) -> Init
     if request.transactional_id.is_some() {
         return refused(ErrorCode::InvalidRequest);
     }
+    // Either both are given or neither (KIP-360).
+    if (request.producer_id.0 == -1) != (request.producer_epoch == -1) {
+        return refused(ErrorCode::InvalidRequest);
+    }
     // Without a transactional id the producer's own id and epoch are not looked at: it gets a new id (KIP-360).
     match server.producer_ids.next(server).await {
         Ok(id) => InitProducerIdResponse::default().with_producer_id(WireId(id.0)).with_producer_epoch(0),

@@ -23,6 +23,10 @@ use crate::model::TimestampMs;
 const FREE_SPACE_AGE_MAX: Duration = Duration::from_secs(1);
 /// How many bytes this shard may admit before it looks at the free space again.
 const ADMITTED_BYTES_MAX: u64 = 64 << 20;
+/// Space is reserved ahead of need only while several times the reserve is free.
+const RESERVATION_FACTOR: u64 = 4;
+/// Direct reads in flight; the rest of the ring is for writes.
+const READS_IN_FLIGHT_MAX: u64 = 48;
 /// A non-empty file that every executor reads first; see [`Disk::open`].
 const PROBE_FILE: &str = "direct-io.probe";
 
@@ -63,6 +67,14 @@ pub struct FileFacts {
     pub is_directory: bool,
 }
 
+/// A directory and some of its small files, seen in one go.
+#[derive(Clone, Debug, Default)]
+pub struct Inspected {
+    pub entries: Vec<FileFacts>,
+    /// The files asked for, in that order.
+    pub contents: Vec<Option<Vec<u8>>>,
+}
+
 /// What answers: the kernel, or memory that fails on demand.
 enum Device {
     Kernel,
@@ -76,6 +88,7 @@ pub struct Disk {
     limits: DiskLimits,
     home: Home,
     writes: Rc<Semaphore>,
+    reads: Rc<Semaphore>,
     free_bytes: Cell<u64>,
     admitted_bytes: Cell<u64>,
     free_known_at: Cell<Instant>,
@@ -106,6 +119,7 @@ impl Disk {
             limits,
             home: Home::new(),
             writes: Rc::new(Semaphore::new(limits.writes_in_flight_max.max(1))),
+            reads: Rc::new(Semaphore::new(READS_IN_FLIGHT_MAX)),
             free_bytes: Cell::new(0),
             admitted_bytes: Cell::new(0),
             free_known_at: Cell::new(Instant::now()),
@@ -135,15 +149,17 @@ impl Disk {
         Ok(Rc::new(File::new(self.clone(), inner)))
     }
 
-    /// Memory for a write of `bytes`, which are whole blocks; the caller fills all of it.
-    pub fn write_buffer(&self, bytes: usize) -> WriteBuffer {
+    /// Memory for a write of `bytes`, which are whole blocks, once there is a place among the writes in flight. The caller
+    /// fills all of it.
+    pub async fn write_buffer(&self, bytes: usize) -> io::Result<WriteBuffer> {
         debug_assert!((bytes as u64).is_multiple_of(BLOCK_BYTES));
-        WriteBuffer(glommio::allocate_dma_buffer(bytes))
+        let admitted = self.writes.acquire_static_permit(1).await.map_err(io::Error::from)?;
+        Ok(WriteBuffer::new(glommio::allocate_dma_buffer(bytes), admitted))
     }
 
-    /// Waits for a place among the writes in flight.
-    pub(super) async fn admit_write(&self) -> io::Result<StaticPermit> {
-        self.writes.acquire_static_permit(1).await.map_err(io::Error::from)
+    /// Waits for a place among the reads in flight.
+    pub(super) async fn admit_read(&self) -> io::Result<StaticPermit> {
+        self.reads.acquire_static_permit(1).await.map_err(io::Error::from)
     }
 
     /// Takes `bytes` from the free space that is known; false if that would go into the reserve.
@@ -163,6 +179,15 @@ impl Disk {
         }
         if enough {
             self.admitted_bytes.set(admitted);
+        }
+        enough
+    }
+
+    /// Takes `bytes` from the free space for a reservation ahead of need; false, and nothing is taken, if space is scarce.
+    pub fn admit_reservation(&self, bytes: u64) -> bool {
+        let enough = self.free_bytes() >= bytes + RESERVATION_FACTOR * self.limits.reserve_bytes;
+        if enough {
+            self.admitted_bytes.set(self.admitted_bytes.get() + bytes);
         }
         enough
     }
@@ -188,6 +213,27 @@ impl Disk {
         match &self.device {
             Device::Kernel => kernel::list(path).await,
             Device::Simulated(device) => device.list(path).await,
+        }
+    }
+
+    /// Lists a directory and reads small files in it, at most `bytes_max` of each; `None` if there is none. One turn on the
+    /// blocking thread, however many files: a broker opens thousands of directories when it starts.
+    pub async fn inspect(
+        &self,
+        path: &Path,
+        wanted: &'static [&'static str],
+        bytes_max: u64,
+    ) -> io::Result<Option<Inspected>> {
+        match &self.device {
+            Device::Kernel => kernel::inspect(path, wanted, bytes_max).await,
+            Device::Simulated(device) => {
+                let Some(entries) = device.list(path).await? else { return Ok(None) };
+                let mut contents = Vec::with_capacity(wanted.len());
+                for name in wanted {
+                    contents.push(device.read_small(&path.join(name), bytes_max).await?);
+                }
+                Ok(Some(Inspected { entries, contents }))
+            }
         }
     }
 
@@ -239,6 +285,14 @@ impl Disk {
         match &self.device {
             Device::Kernel => kernel::replace_file(path, temporary, content).await,
             Device::Simulated(device) => device.replace_file(path, &temporary, content).await,
+        }
+    }
+
+    /// Writes a small file that may be lost or torn by a crash; its content must show that.
+    pub async fn put_file(&self, path: &Path, content: Vec<u8>) -> io::Result<()> {
+        match &self.device {
+            Device::Kernel => kernel::put_file(path, content).await,
+            Device::Simulated(device) => device.put_file(path, content).await,
         }
     }
 

@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use glommio::io::{DmaBuffer, DmaFile};
+use glommio::sync::StaticPermit;
 
 use super::disk::Disk;
 use super::foreign::Foreign;
@@ -23,23 +24,30 @@ pub enum Access {
     Durable,
 }
 
-/// Block-aligned memory for one write; what it holds at first is unspecified.
-pub struct WriteBuffer(pub(super) DmaBuffer);
+/// Block-aligned memory for one write, with its place among the writes in flight; what it holds at first is unspecified.
+pub struct WriteBuffer {
+    memory: DmaBuffer,
+    _admitted: StaticPermit,
+}
 
 impl WriteBuffer {
+    pub(super) fn new(memory: DmaBuffer, admitted: StaticPermit) -> Self {
+        Self { memory, _admitted: admitted }
+    }
+
     /// The bytes to fill.
     pub fn as_mut_slice(&mut self) -> &mut [u8] {
-        self.0.as_bytes_mut()
+        self.memory.as_bytes_mut()
     }
 
     /// Bytes that will be written.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.memory.len()
     }
 
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.memory.is_empty()
     }
 }
 
@@ -66,10 +74,10 @@ impl File {
             position.is_multiple_of(BLOCK_BYTES) && (buffer.len() as u64).is_multiple_of(BLOCK_BYTES)
         );
         let expected = buffer.len();
-        let _admitted = self.disk.admit_write().await?;
+        let WriteBuffer { memory, _admitted } = buffer;
         let written = match &self.inner {
-            Inner::Direct(file) => file.write_at(buffer.0, position).await.map_err(io::Error::from)?,
-            Inner::Simulated(file) => file.write_at(buffer.0.as_bytes(), position).await?,
+            Inner::Direct(file) => file.write_at(memory, position).await.map_err(io::Error::from)?,
+            Inner::Simulated(file) => file.write_at(memory.as_bytes(), position).await?,
         };
         if written == expected {
             Ok(())
@@ -84,6 +92,7 @@ impl File {
         match &self.inner {
             Inner::Direct(file) => {
                 self.disk.home().drain();
+                let _admitted = self.disk.admit_read().await?;
                 let read = file.read_at_aligned(position, length).await.map_err(io::Error::from)?;
                 Ok(Bytes::from_owner(Foreign::new(self.disk.home(), read)))
             }

@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use super::disk::FileFacts;
+use super::disk::{FileFacts, Inspected};
 use super::memory::BLOCK_BYTES;
 use crate::model::TimestampMs;
 
@@ -38,6 +38,25 @@ pub(super) async fn free_bytes(directory: &Path) -> io::Result<u64> {
 pub(super) async fn list(path: &Path) -> io::Result<Option<Vec<FileFacts>>> {
     let path = path.to_path_buf();
     blocking(move || absent_as_none(list_blocking(&path))).await
+}
+
+pub(super) async fn inspect(
+    path: &Path,
+    wanted: &'static [&'static str],
+    bytes_max: u64,
+) -> io::Result<Option<Inspected>> {
+    let path = path.to_path_buf();
+    blocking(move || {
+        let Some(entries) = absent_as_none(list_blocking(&path))? else { return Ok(None) };
+        let mut contents = Vec::with_capacity(wanted.len());
+        for name in wanted {
+            // Reading only what was listed spares a system call for each file that is not there.
+            let listed = entries.iter().any(|entry| entry.name == *name);
+            contents.push(if listed { read_blocking(&path.join(name), bytes_max)? } else { None });
+        }
+        Ok(Some(Inspected { entries, contents }))
+    })
+    .await
 }
 
 pub(super) async fn create_directory(path: &Path) -> io::Result<()> {
@@ -88,14 +107,20 @@ pub(super) async fn replace_file(path: &Path, temporary: PathBuf, content: Vec<u
 
 pub(super) async fn read_small(path: &Path, bytes_max: u64) -> io::Result<Option<Vec<u8>>> {
     let path = path.to_path_buf();
-    blocking(move || {
-        absent_as_none(std::fs::File::open(&path).and_then(|file| {
-            let mut content = Vec::new();
-            file.take(bytes_max).read_to_end(&mut content)?;
-            Ok(content)
-        }))
-    })
-    .await
+    blocking(move || read_blocking(&path, bytes_max)).await
+}
+
+pub(super) async fn put_file(path: &Path, content: Vec<u8>) -> io::Result<()> {
+    let path = path.to_path_buf();
+    blocking(move || std::fs::write(&path, content)).await
+}
+
+fn read_blocking(path: &Path, bytes_max: u64) -> io::Result<Option<Vec<u8>>> {
+    absent_as_none(std::fs::File::open(path).and_then(|file| {
+        let mut content = Vec::new();
+        file.take(bytes_max).read_to_end(&mut content)?;
+        Ok(content)
+    }))
 }
 
 /// Writes the probe file unless it is there. It is never truncated: another shard may be reading it.

@@ -12,7 +12,7 @@ mod memory;
 mod simulated;
 
 pub use clock::Clock;
-pub use disk::{Disk, DiskLimits, FileFacts};
+pub use disk::{Disk, DiskLimits, FileFacts, Inspected};
 pub use file::{Access, File, WriteBuffer};
 pub use foreign::{Foreign, Home, StableBytes};
 pub use memory::{AppendBuffer, BLOCK_BYTES, align_down, align_up};

@@ -334,6 +334,20 @@ impl Simulated {
         self.rename(temporary, path).await
     }
 
+    /// The name and the content stay in flight: a crash finds both, one, or none of them.
+    pub(super) async fn put_file(&self, path: &Path, content: Vec<u8>) -> io::Result<()> {
+        self.pass_time().await;
+        self.check_power()?;
+        let mut facts = self.facts.borrow_mut();
+        facts.check_parent(path)?;
+        let node = facts.ticket();
+        let change = Change::Write(0, content.clone().into());
+        let pending = BTreeMap::from([(node, change)]);
+        facts.nodes.insert(node, Node { visible: content, durable: Vec::new(), pending });
+        facts.change_names(NameChange::Link(path.to_path_buf(), Entry::File(node)));
+        Ok(())
+    }
+
     pub(super) async fn read_small(&self, path: &Path, bytes_max: u64) -> io::Result<Option<Vec<u8>>> {
         self.pass_time().await;
         self.check_power()?;

@@ -49,6 +49,8 @@ pub struct Appended {
     pub base_offset: Offset,
     /// The answer may leave when the log is durable up to here.
     pub durable_at: Offset,
+    /// Of a batch that was there already: its greatest timestamp, which Kafka answers with.
+    pub duplicate_of: Option<TimestampMs>,
 }
 
 /// What a reader asks of one partition.
@@ -174,7 +176,11 @@ impl Partition {
         if header.has_producer()
             && let Verdict::Duplicate(first) = producers.check(header)?
         {
-            return Ok(Appended { base_offset: first.base_offset, durable_at: first.last_offset.plus(1) });
+            return Ok(Appended {
+                base_offset: first.base_offset,
+                durable_at: first.last_offset.plus(1),
+                duplicate_of: Some(first.timestamp),
+            });
         }
         let epoch = self.leader_epoch.get();
         // A roll asks for a snapshot of the producers as they are before this batch.
@@ -182,7 +188,11 @@ impl Partition {
         let appended = self.log.append(batch, epoch, now)?;
         producers = self.state.producers.borrow_mut();
         producers.record(header, appended.base_offset, PRODUCERS_PER_PARTITION_MAX);
-        Ok(Appended { base_offset: appended.base_offset, durable_at: appended.last_offset.plus(1) })
+        Ok(Appended {
+            base_offset: appended.base_offset,
+            durable_at: appended.last_offset.plus(1),
+            duplicate_of: None,
+        })
     }
 
     /// Waits until the log is durable up to `end`.

@@ -88,6 +88,10 @@ impl ProducerTable {
     /// Decides what becomes of a batch with a producer id.
     pub fn check(&self, batch: &BatchHeader) -> Result<Verdict, SequenceError> {
         let Some(known) = self.producers.get(&batch.producer_id) else {
+            if batch.producer_epoch < ProducerEpoch::NONE {
+                let (given, current) = (batch.producer_epoch, ProducerEpoch::NONE);
+                return Err(SequenceError::StaleEpoch { given, current });
+            }
             // A producer that expired or was never seen may go on with any sequence (KIP-360).
             return Ok(Verdict::Append);
         };

@@ -196,7 +196,7 @@ impl BatchHeader {
 
     /// Whether an idempotent producer wrote the batch.
     pub fn has_producer(&self) -> bool {
-        self.producer_id != ProducerId::NONE
+        self.producer_id > ProducerId::NONE
     }
 
     /// The sequence number of the batch's last record; wraps after `i32::MAX`.

@@ -57,6 +57,8 @@ pub struct RecordError {
     pub reason: String,
     /// The records at fault, at most [`REFUSED_RECORDS_MAX`] (KIP-467).
     pub records: Vec<RefusedRecord>,
+    /// Whether clients see the reason although no single record is at fault.
+    told: bool,
 }
 
 /// A record at fault.
@@ -69,12 +71,12 @@ pub struct RefusedRecord {
 
 impl RecordError {
     fn new(kind: RefusalKind, reason: impl Into<String>) -> Self {
-        Self { kind, reason: reason.into(), records: Vec::new() }
+        Self { kind, reason: reason.into(), records: Vec::new(), told: false }
     }
 
     /// What the answer's `error_message` holds: as in Kafka, nothing unless single records are at fault.
     pub fn error_message(&self) -> Option<&str> {
-        (!self.records.is_empty()).then_some(&*self.reason)
+        (self.told || !self.records.is_empty()).then_some(&*self.reason)
     }
 }
 
@@ -128,19 +130,39 @@ pub struct Accepted {
 /// The only batch in the records of a partition of a Produce request (version 3 and later carry exactly one, in format
 /// 2). A rest that is no whole batch is ignored, as Kafka ignores it. `zstd` is allowed from Produce version 7 on.
 pub fn single_batch(records: &Bytes, zstd: bool) -> Result<(Bytes, BatchHeader), RecordError> {
-    let mut batches = split_batches(records);
     let missing = || RecordError::new(RefusalKind::Invalid, "the partition's records hold no whole batch");
-    let (batch, header) = batches.next().ok_or_else(missing)??;
+    let size = whole_entry(records)?.ok_or_else(missing)?;
+    let header = BatchHeader::parse_whole(records)?;
     if header.codec() == Some(Codec::Zstd) && !zstd {
         return Err(RecordError::new(RefusalKind::Codec, "zstd needs Produce version 7 or later"));
     }
-    match batches.next() {
-        None => Ok((batch, header)),
-        Some(Err(error @ (BatchError::Magic(2..) | BatchError::Magic(..0) | BatchError::Length(_)))) => {
-            Err(error.into())
-        }
+    match whole_entry(&records[size..])? {
+        None => Ok((records.slice(..size), header)),
         Some(_) => Err(RecordError::new(RefusalKind::Invalid, "more than one batch for a partition")),
     }
+}
+
+/// The size of the entry, of any message format, that `bytes` begin with; `None` if it is cut short. The order of the
+/// checks and the words are what Kafka's clients know.
+fn whole_entry(bytes: &[u8]) -> Result<Option<usize>, RecordError> {
+    /// Offset, size, and what formats 0 and 1 have before their magic.
+    const OVERHEAD_BYTES: usize = 17;
+    const PREFIX_BYTES: usize = 12;
+    const SIZE_MIN: i32 = 14;
+    let Some(head) = bytes.first_chunk::<OVERHEAD_BYTES>() else { return Ok(None) };
+    let size = i32::from_be_bytes([head[8], head[9], head[10], head[11]]);
+    let corrupt = |reason| RecordError { told: true, ..RecordError::new(RefusalKind::Corrupt, reason) };
+    if size < SIZE_MIN {
+        return Err(corrupt(format!(
+            "Record size {size} is less than the minimum record overhead ({SIZE_MIN})"
+        )));
+    }
+    let magic = head[16] as i8;
+    if !(0..=2).contains(&magic) {
+        return Err(corrupt(format!("Invalid magic found in record: {magic}")));
+    }
+    let whole = PREFIX_BYTES + size as usize;
+    Ok((bytes.len() >= whole).then_some(whole))
 }
 
 /// The batches that `records` begin with. Ends at the first that is cut short, or after an error.
@@ -331,7 +353,7 @@ impl<'a> RecordChecks<'a> {
             false => (RefusalKind::Invalid, "faults"),
         };
         let reason = format!("{} of {} records have {what}", self.refused_count, self.header.record_count);
-        Err(RecordError { kind, reason, records: self.refused })
+        Err(RecordError { kind, reason, records: self.refused, told: true })
     }
 }
 

@@ -28,6 +28,8 @@ pub struct AppendEntry {
 pub struct AppendAnswer {
     pub base_offset: Offset,
     pub log_start: Offset,
+    /// The greatest timestamp of a batch that was there already.
+    pub duplicate_of: Option<TimestampMs>,
 }
 
 /// The answers to a group of appends, in its order.
@@ -60,6 +62,7 @@ impl Shard {
                         partition.durable(appended.durable_at).await.map(|()| AppendAnswer {
                             base_offset: appended.base_offset,
                             log_start: partition.bounds().log_start,
+                            duplicate_of: appended.duplicate_of,
                         })
                     }
                     Err(error) => Err(error),

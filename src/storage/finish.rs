@@ -164,7 +164,9 @@ impl Log {
             sidecar::encode_clean_mark(&SegmentSummary::of(self.state.borrow().active()), &snapshot);
         let path = self.directory.join(CLEAN_CLOSE_FILE);
         let failed = StorageError::io("writing", &path);
-        self.store.disk().replace_file(&path, content).await.map_err(failed)?;
+        // Not synced, so that thousands of logs close within a second. Lost or torn, it reads as absent, and the log is
+        // scanned.
+        self.store.disk().put_file(&path, content).await.map_err(failed)?;
         self.state.borrow_mut().on_disk.clean_mark = true;
         Ok(())
     }

@@ -61,6 +61,7 @@ impl Log {
         // glommio polls a new task at once: without this turn the first append of many would go alone.
         yield_now().await;
         while let Some(work) = self.next_work() {
+            self.store.disk().home().drain();
             if let Err(error) = self.do_work(work).await {
                 self.poison(&error);
             }
@@ -110,7 +111,7 @@ impl Log {
             let (file, disk) = (file.clone(), self.store.disk().clone());
             let (head, parts, from, end) = (head.clone(), group.parts.clone(), at, group.to);
             writes.push(glommio::spawn_local(async move {
-                let mut buffer = disk.write_buffer((to - from) as usize);
+                let mut buffer = disk.write_buffer((to - from) as usize).await?;
                 // All before the group's end is copied over; what follows it is defined too.
                 let used = ((end - from) as usize).min(buffer.len());
                 buffer.as_mut_slice()[used..].fill(0);
@@ -157,10 +158,11 @@ impl Log {
             let step = allocated.clamp(RESERVE_BYTES_MIN, RESERVE_BYTES_MAX);
             let segment_bytes = align_up(u64::from(self.settings.get().segment_bytes));
             let wanted = bytes.max((allocated + step).min(segment_bytes));
-            // Without a reservation the writes extend the file themselves; whether there is room they find out.
-            let allocated = match file.preallocate(wanted).await {
-                Ok(()) => wanted,
-                Err(_) => bytes,
+            // Without a reservation the writes extend the file themselves.
+            let reserve = self.store.disk().admit_reservation(wanted - allocated);
+            let allocated = match reserve {
+                true if file.preallocate(wanted).await.is_ok() => wanted,
+                _ => bytes,
             };
             let mut state = self.state.borrow_mut();
             state.on_disk.reserved = true;

@@ -180,6 +180,8 @@ pub struct Log {
     pub(super) settings: Cell<LogSettings>,
     pub(super) observer: Rc<dyn LogObserver>,
     pub(super) state: RefCell<State>,
+    /// Where the last cold read ended: one that begins there reads in order.
+    pub(super) last_cold_end: Cell<Offset>,
     /// Opening a file reads this, renaming or removing one writes it: glommio panics where an open races a removal.
     pub(super) names: RwLock<()>,
     /// Held by whatever changes segments other than by appending.

@@ -14,6 +14,7 @@ mod log;
 mod lookup;
 mod place;
 mod read;
+mod read_ahead;
 mod recent;
 mod recovery;
 mod remove;

@@ -27,7 +27,7 @@ pub enum TryRead {
     Cached(Slices),
     /// Only the device has it: [`Log::read`].
     Cold,
-    /// The offset lies below the log start or above the limit's end.
+    /// The offset lies below the log start or above the log end.
     OutOfRange { start: Offset, end: Offset },
 }
 
@@ -45,11 +45,12 @@ impl Log {
     /// Reads from memory.
     pub fn try_read(&self, from: Offset, limit: ReadLimit) -> TryRead {
         let state = self.state.borrow();
-        let (start, end) = (state.bounds.start, limit.end.min(state.bounds.end));
+        let (start, end) = (state.bounds.start, state.bounds.end);
         if from < start || from > end {
             return TryRead::OutOfRange { start, end };
         }
-        if from == end {
+        let end = limit.end.min(end);
+        if from >= end {
             return TryRead::Cached(Slices::empty(from));
         }
         match state.read_cached(from, ReadLimit { end, ..limit }) {
@@ -59,8 +60,8 @@ impl Log {
     }
 
     /// Reads from memory, or from the device where that lacks it. One segment at a time: fewer bytes than the limit
-    /// allows do not mean the end. `OutOfRange` below the log start and above the limit's end.
-    pub async fn read(&self, from: Offset, limit: ReadLimit) -> Result<Slices, StorageError> {
+    /// allows do not mean the end. `OutOfRange` below the log start and above the log end.
+    pub async fn read(self: &Rc<Self>, from: Offset, limit: ReadLimit) -> Result<Slices, StorageError> {
         match self.try_read(from, limit) {
             TryRead::Cached(slices) => return Ok(slices),
             TryRead::OutOfRange { start, end } => {
@@ -73,7 +74,7 @@ impl Log {
                 let bounds = self.state.borrow().bounds;
                 if from < bounds.start || from >= bounds.durable_end {
                     // Deleted or cut off while it was read.
-                    let (start, end) = (bounds.start, limit.end.min(bounds.durable_end));
+                    let (start, end) = (bounds.start, bounds.end);
                     return Err(StorageError::OutOfRange { offset: from, start, end });
                 }
                 Err(error)
@@ -82,13 +83,23 @@ impl Log {
         }
     }
 
-    async fn read_cold(&self, from: Offset, limit: ReadLimit) -> Result<Slices, StorageError> {
+    async fn read_cold(self: &Rc<Self>, from: Offset, limit: ReadLimit) -> Result<Slices, StorageError> {
         let end = limit.end.min(self.durable_end_offset());
         let limit = ReadLimit { end, ..limit };
         let mut sought = from;
+        let mut ahead = self.read_ahead_for(from).await;
+        let in_order = ahead.is_some() || self.last_cold_end.get() == from;
         while sought < end {
-            let place = self.locate(sought).await?;
-            if let Some(slices) = self.read_place(&place, from, limit).await? {
+            let (mut place, window) = match ahead.take() {
+                Some((place, window)) => (place, Some(window)),
+                None => (self.locate(sought).await?, None),
+            };
+            if let Some((slices, position)) = self.read_place(&place, window, from, limit).await? {
+                self.last_cold_end.set(slices.next_offset);
+                if in_order && !slices.is_empty() {
+                    place.position = position;
+                    self.begin_read_ahead(slices.next_offset, place, window_bytes(limit));
+                }
                 return Ok(slices);
             }
             // The segment ends before the offset: compaction may have taken its last batches.
@@ -114,23 +125,37 @@ impl Log {
         Ok(Place { segment: base, next_offset: segment.next_offset, size: segment.durable, position })
     }
 
-    /// Batches of one segment; `None` if it ends before `from`.
+    /// A place in a segment, if that is still there and reaches so far.
+    pub(super) fn place_at(&self, base: Offset, position: u64) -> Option<Place> {
+        let state = self.state.borrow();
+        let segment = state.segments.iter().find(|segment| segment.base == base)?;
+        let (next_offset, size) = (segment.next_offset, segment.durable);
+        (position < size).then_some(Place { segment: base, next_offset, size, position })
+    }
+
+    /// Batches of one segment and the position after them; `None` if it ends before `from`. `window` is what of the place
+    /// is there already.
     async fn read_place(
         &self,
         place: &Place,
+        mut window: Option<Bytes>,
         from: Offset,
         limit: ReadLimit,
-    ) -> Result<Option<Slices>, StorageError> {
+    ) -> Result<Option<(Slices, u64)>, StorageError> {
         let mut position = place.position;
-        let mut wanted = u64::from(limit.bytes_max).clamp(WINDOW_BYTES_MIN, WINDOW_BYTES_MAX);
+        let mut wanted = window_bytes(limit);
         while position < place.size {
-            let window = self.window(place, position, wanted).await?;
+            let window = match window.take() {
+                Some(window) => window,
+                None => self.window(place, position, wanted).await?,
+            };
             match walk::cut(&window, from, limit) {
                 Walk::Found(cut) => {
+                    let after = position + cut.range.end as u64;
                     let bytes = smallvec::smallvec![window.slice(cut.range)];
-                    return Ok(Some(Slices { bytes, next_offset: cut.next_offset }));
+                    return Ok(Some((Slices { bytes, next_offset: cut.next_offset }, after)));
                 }
-                Walk::Nothing => return Ok(Some(Slices::empty(from))),
+                Walk::Nothing => return Ok(Some((Slices::empty(from), position))),
                 Walk::Beyond => position += window.len() as u64,
                 Walk::Partial { at, size } => {
                     let ends = position + at as u64 + size as u64;
@@ -205,6 +230,11 @@ impl Log {
         let path = place::file_of(&self.directory, base, INDEX_SUFFIX);
         Ok(ask(&*self.store.index((self.number, base), &path).await?))
     }
+}
+
+/// How much to read at once for a reader with this limit.
+fn window_bytes(limit: ReadLimit) -> u64 {
+    u64::from(limit.bytes_max).clamp(WINDOW_BYTES_MIN, WINDOW_BYTES_MAX)
 }
 
 impl State {

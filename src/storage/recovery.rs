@@ -23,7 +23,7 @@ use super::scan::{End, Frontier, Scan};
 use super::segment::{Segment, Stage};
 use super::sidecar::{self, SegmentSummary};
 use super::store::Store;
-use crate::io::{Access, FileFacts};
+use crate::io::{Access, FileFacts, Inspected};
 use crate::model::{Offset, TimestampMs};
 use crate::record::BatchHeader;
 
@@ -35,6 +35,9 @@ pub enum Replay {
     /// A batch after that.
     Batch(BatchHeader),
 }
+
+/// What is read of every directory, in this order.
+const SMALL_FILES: [&str; 4] = [METADATA_FILE, LOG_START_FILE, EPOCHS_FILE, CLEAN_CLOSE_FILE];
 
 /// A segment's file as the directory lists it.
 struct Found {
@@ -48,22 +51,21 @@ struct Findings {
     segments: Vec<Found>,
     /// Offsets of producer snapshots, newest first.
     snapshots: Vec<Offset>,
-    clean_mark: bool,
+    /// The content of the mark of a clean close.
+    clean_mark: Option<Vec<u8>>,
     leftovers: Vec<String>,
 }
 
 impl Findings {
-    fn of(listing: &[FileFacts]) -> Self {
+    fn of(listing: &[FileFacts], clean_mark: Option<Vec<u8>>) -> Self {
         let mut findings =
-            Self { segments: Vec::new(), snapshots: Vec::new(), clean_mark: false, leftovers: Vec::new() };
+            Self { segments: Vec::new(), snapshots: Vec::new(), clean_mark, leftovers: Vec::new() };
         for facts in listing.iter().filter(|facts| !facts.is_directory) {
             if let Some(base) = place::offset_of(&facts.name, LOG_SUFFIX) {
                 let (size, modified) = (facts.size_bytes, facts.modified);
                 findings.segments.push(Found { base, size, modified });
             } else if let Some(offset) = place::offset_of(&facts.name, PRODUCERS_SUFFIX) {
                 findings.snapshots.push(offset);
-            } else if facts.name == CLEAN_CLOSE_FILE {
-                findings.clean_mark = true;
             } else if facts.name.ends_with(DELETED_SUFFIX) || facts.name.ends_with(TEMPORARY_SUFFIX) {
                 findings.leftovers.push(facts.name.clone());
             }
@@ -127,6 +129,7 @@ impl Log {
             settings: Cell::new(settings),
             observer,
             state: RefCell::new(state),
+            last_cold_end: Cell::new(Offset::NONE),
             names: RwLock::new(()),
             maintenance: Semaphore::new(1),
         }))
@@ -136,18 +139,21 @@ impl Log {
 impl Recovery<'_> {
     async fn run(&mut self, place: &LogPlace) -> Result<State, StorageError> {
         let disk = self.store.disk();
-        let failed = || StorageError::io("listing", &self.directory);
-        let Some(listing) = disk.list(&self.directory).await.map_err(failed())? else {
+        let failed = StorageError::io("listing", &self.directory);
+        let inspected = disk.inspect(&self.directory, &SMALL_FILES, sidecar::SIDECAR_BYTES_MAX).await;
+        let Some(Inspected { entries, contents }) = inspected.map_err(failed)? else {
             return Ok(self.state(vec![Segment::new(Offset::ZERO)], Offset::ZERO, OnDisk::default()));
         };
-        let named = self.check_topic(place).await?;
-        let mut findings = Findings::of(&listing);
+        let mut contents = contents.into_iter();
+        let mut content = || contents.next().flatten();
+        let named = self.check_topic(place, content())?;
+        let log_start = self.log_start(content())?;
+        self.load_epochs(content());
+        let mut findings = Findings::of(&entries, content());
         for name in &findings.leftovers {
             let path = self.directory.join(name);
             disk.remove_file(&path).await.map_err(StorageError::io("removing", &path))?;
         }
-        let log_start = self.log_start().await?;
-        self.load_epochs().await?;
         self.remove_segments(findings.take_below(log_start)).await?;
         let mut segments = self.segments(&findings, log_start).await?;
         let first = segments.first().map_or(Offset::ZERO, |segment| segment.base);
@@ -164,7 +170,7 @@ impl Recovery<'_> {
         }
         let on_disk = OnDisk {
             directory: named,
-            clean_mark: findings.clean_mark,
+            clean_mark: findings.clean_mark.is_some(),
             epochs_stale: self.epochs_stale,
             reserved: false,
         };
@@ -203,10 +209,9 @@ impl Recovery<'_> {
     }
 
     /// Whether `partition.metadata` is there; an error if it names another topic.
-    async fn check_topic(&self, place: &LogPlace) -> Result<bool, StorageError> {
-        const METADATA_BYTES_MAX: u64 = 4096;
+    fn check_topic(&self, place: &LogPlace, content: Option<Vec<u8>>) -> Result<bool, StorageError> {
+        let Some(content) = content else { return Ok(false) };
         let path = self.directory.join(METADATA_FILE);
-        let Some(content) = self.read(&path, METADATA_BYTES_MAX).await? else { return Ok(false) };
         let content = String::from_utf8_lossy(&content);
         let expected = place.topic_id.to_string();
         match place::topic_id_of(&content) {
@@ -223,26 +228,23 @@ impl Recovery<'_> {
         self.store.disk().read_small(path, bytes_max).await.map_err(StorageError::io("reading", path))
     }
 
-    async fn log_start(&self) -> Result<Offset, StorageError> {
+    fn log_start(&self, content: Option<Vec<u8>>) -> Result<Offset, StorageError> {
+        let Some(content) = content else { return Ok(Offset::ZERO) };
         let path = self.directory.join(LOG_START_FILE);
-        match self.read(&path, sidecar::SIDECAR_BYTES_MAX).await? {
-            None => Ok(Offset::ZERO),
-            Some(file) => sidecar::decode_log_start(&file)
-                .ok_or_else(|| StorageError::corrupt(&path, 0, "not a log start checkpoint")),
-        }
+        sidecar::decode_log_start(&content)
+            .ok_or_else(|| StorageError::corrupt(&path, 0, "not a log start checkpoint"))
     }
 
-    async fn load_epochs(&mut self) -> Result<(), StorageError> {
-        let path = self.directory.join(EPOCHS_FILE);
-        let Some(file) = self.read(&path, sidecar::SIDECAR_BYTES_MAX).await? else { return Ok(()) };
-        match std::str::from_utf8(&file).ok().and_then(EpochCache::decode) {
+    fn load_epochs(&mut self, content: Option<Vec<u8>>) {
+        let Some(content) = content else { return };
+        match std::str::from_utf8(&content).ok().and_then(EpochCache::decode) {
             Some(epochs) => self.epochs = epochs,
             None => {
+                let path = self.directory.join(EPOCHS_FILE);
                 tracing::warn!(path = %path.display(), "the leader epoch checkpoint is damaged; it is rebuilt");
                 self.epochs_stale = true;
             }
         }
-        Ok(())
     }
 
     /// All segments, the active one last.
@@ -251,7 +253,7 @@ impl Recovery<'_> {
         findings: &Findings,
         log_start: Offset,
     ) -> Result<Vec<Segment>, StorageError> {
-        if let Some(active) = self.cleanly_closed(findings).await? {
+        if let Some(active) = self.cleanly_closed(findings) {
             let closed: Vec<&Found> =
                 findings.segments.iter().filter(|found| found.base < active.base).collect();
             let mut segments = Vec::with_capacity(closed.len() + 1);
@@ -279,23 +281,18 @@ impl Recovery<'_> {
     }
 
     /// The active segment as a clean close left it; its producer snapshot is replayed.
-    async fn cleanly_closed(&mut self, findings: &Findings) -> Result<Option<Segment>, StorageError> {
-        if !findings.clean_mark {
-            return Ok(None);
-        }
-        let path = self.directory.join(CLEAN_CLOSE_FILE);
-        let Some(file) = self.read(&path, sidecar::SIDECAR_BYTES_MAX).await? else { return Ok(None) };
-        let Some((active, snapshot)) = sidecar::decode_clean_mark(&file) else { return Ok(None) };
+    fn cleanly_closed(&mut self, findings: &Findings) -> Option<Segment> {
+        let (active, snapshot) = sidecar::decode_clean_mark(findings.clean_mark.as_ref()?)?;
         let matches = match findings.segments.last() {
             Some(last) if last.base == active.base => last.size == active.size,
             Some(last) => last.base < active.base && active.size == 0,
             None => active.size == 0,
         };
         if !matches {
-            return Ok(None);
+            return None;
         }
         (self.replay)(Replay::Snapshot(snapshot));
-        Ok(Some(active.into_segment(Stage::Active)))
+        Some(active.into_segment(Stage::Active))
     }
 
     /// Replays the newest usable snapshot and returns its offset.

@@ -209,6 +209,7 @@ impl Log {
     fn replace_end(&self, segment: Segment) {
         let mut state = self.state.borrow_mut();
         self.store.remove_dirty(state.dirty_bytes());
+        self.store.read_ahead().forget_log(self.number);
         state.replace_end(segment);
     }
 

@@ -14,6 +14,7 @@ use super::batch_cache::BatchCache;
 use super::error::StorageError;
 use super::index::SparseIndex;
 use super::log::Log;
+use super::read_ahead::ReadAhead;
 use super::recent::{Recent, SegmentKey};
 use super::sidecar::{self, SegmentSummary};
 use crate::io::{Access, Disk, File};
@@ -48,6 +49,7 @@ pub struct Store {
     limits: StoreLimits,
     files: RefCell<Recent<File>>,
     indexes: RefCell<Recent<SparseIndex>>,
+    read_ahead: ReadAhead,
     /// Logs with an open writer, the one opened longest ago first.
     writers: RefCell<VecDeque<Weak<Log>>>,
     dirty_bytes: Cell<u64>,
@@ -64,6 +66,7 @@ impl Store {
             limits,
             files: RefCell::new(Recent::new(limits.open_files_max)),
             indexes: RefCell::new(Recent::new(INDEXES_MAX)),
+            read_ahead: ReadAhead::new(),
             writers: RefCell::default(),
             dirty_bytes: Cell::new(0),
             waiting_for_room: RefCell::default(),
@@ -79,6 +82,10 @@ impl Store {
     /// The batch cache.
     pub fn cache(&self) -> &Rc<BatchCache> {
         &self.cache
+    }
+
+    pub(super) fn read_ahead(&self) -> &ReadAhead {
+        &self.read_ahead
     }
 
     /// Appended bytes of all logs that are not durable yet.
@@ -181,6 +188,7 @@ impl Store {
     pub(super) fn forget_log(&self, number: u64) {
         self.files.borrow_mut().take(|kept| kept.0 == number).into_iter().for_each(close_later);
         self.indexes.borrow_mut().take(|kept| kept.0 == number);
+        self.read_ahead.forget_log(number);
     }
 }
 

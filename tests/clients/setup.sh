@@ -9,8 +9,8 @@ set -uo pipefail
 
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 ROOT="$(cd "$HERE/../.." && pwd)"
-DEST="${CORELOG_CLIENTS_DIR:-$ROOT/target/clients}"
-KAFKA_SH="${CORELOG_KAFKA_SH:-$ROOT/benches/peers/kafka.sh}"
+DEST="${CLIENT_TESTS_DIR:-$ROOT/target/clients}"
+KAFKA_SH="${KAFKA_PEER_SH:-$ROOT/benches/peers/kafka.sh}"
 PLATFORMATIC=1.35.0
 NEED_GO=1.26
 

@@ -111,13 +111,13 @@ impl Answer {
                 code: ErrorCode::None,
                 base_offset: appended.base_offset,
                 log_start: appended.log_start,
-                append_time,
+                append_time: appended.duplicate_of.unwrap_or(append_time),
                 ..Part::refused(ErrorCode::None)
             },
             Err(error) => {
                 let code = errors::of_partition(&error);
                 let message = match error {
-                    PartitionError::Sequence(_) | PartitionError::Storage(_) => Some(error.to_string()),
+                    PartitionError::Storage(_) => Some(error.to_string()),
                     _ => None,
                 };
                 let log_start_of = matches!(error, PartitionError::Sequence(_)).then_some(partition);

@@ -69,6 +69,12 @@ fn epochs_fence_older_instances() {
 }
 
 #[test]
+fn an_epoch_below_none_is_fenced_even_from_an_unknown_producer() {
+    let table = ProducerTable::default();
+    assert!(matches!(table.check(&batch(1, -3, 0, 1)), Err(SequenceError::StaleEpoch { .. })));
+}
+
+#[test]
 fn sequences_wrap() {
     let mut table = ProducerTable::default();
     append(&mut table, &batch(1, 0, i32::MAX - 1, 3), 0);

@@ -1,8 +1,10 @@
 //! Appending and reading, from memory and from the device, within and across segments.
 
+use crate::io::Simulated;
 use crate::model::Offset;
-use crate::storage::testing::{open, real_store, run, settings};
-use crate::storage::{ReadLimit, StorageError, TryRead};
+use crate::record::BatchHeader;
+use crate::storage::testing::{open, real_store, run, settings, simulated_file, simulated_store};
+use crate::storage::{LogSettings, ReadLimit, StorageError, TryRead};
 
 fn limit(end: i64, bytes_max: u32) -> ReadLimit {
     ReadLimit { end: Offset(end), bytes_max, at_least_one: true }
@@ -62,7 +64,7 @@ fn thousands_of_batches_over_many_segments_come_back_in_order() {
         for offset in (0..log.log.log_end_offset().0).step_by(61) {
             let slices = log.log.read(Offset(offset), limit(i64::MAX, 1)).await.expect("readable");
             let expected = bases[bases.partition_point(|base| *base <= offset) - 1];
-            let header = crate::record::BatchHeader::parse(&slices.bytes[0]).expect("a batch");
+            let header = BatchHeader::parse(&slices.bytes[0]).expect("a batch");
             assert_eq!(header.base_offset.0, expected);
         }
     });
@@ -94,7 +96,8 @@ fn a_read_keeps_to_its_limits() {
             assert_eq!(read(1, 20, 10, false).await, (0, 1));
             assert_eq!(read(4, 5, 10_000, true).await, (0, 4));
             assert_eq!(read(20, 20, 10_000, true).await, (0, 20));
-            let beyond = log.log.read(Offset(21), limit(20, 10)).await;
+            assert_eq!(read(21, 20, 10_000, true).await, (0, 21), "not below the end, but not out of range");
+            let beyond = log.log.read(Offset(23), limit(20, 10)).await;
             assert!(matches!(beyond, Err(StorageError::OutOfRange { .. })));
         }
     });
@@ -114,5 +117,37 @@ fn one_batch_larger_than_any_window_and_chunk_is_read_whole() {
         let log = open(&store, settings()).await.expect("again");
         assert_eq!(log.bases().await, [0, 1, 2]);
         assert_eq!(log.log.segments().len(), 3, "the large one has a segment of its own");
+    });
+}
+
+#[test]
+fn a_reader_in_order_finds_the_next_window_read_already() {
+    run(async {
+        let device = Simulated::new(1);
+        let store = simulated_store(&device, 0).await;
+        let log =
+            open(&store, LogSettings { segment_bytes: 1 << 30, ..settings() }).await.expect("a new log");
+        for _ in 0..200 {
+            log.put(1, 5_000).await;
+        }
+        assert!(matches!(log.log.try_read(Offset(0), limit(200, 1)), TryRead::Cold));
+        let mut at = Offset(0);
+        for _ in 0..3 {
+            let slices = log.log.read(at, limit(200, 128 << 10)).await.expect("readable");
+            assert!(slices.next_offset > at);
+            at = slices.next_offset;
+            // The window ahead arrives while the reader is busy with this one.
+            for _ in 0..10 {
+                futures_lite::future::yield_now().await;
+            }
+        }
+        // What is in memory already does not care what becomes of the file.
+        device.damage(&simulated_file("00000000000000000000.log"), |bytes| bytes.fill(0));
+        let ahead = log.log.read(at, limit(200, 128 << 10)).await.expect("read ahead");
+        let header = BatchHeader::parse(&ahead.bytes[0]).expect("a batch");
+        assert_eq!(header.base_offset, at);
+        header.check_crc(&ahead.bytes[0]).expect("an intact batch");
+        let elsewhere = log.log.read(Offset(0), limit(200, 1)).await;
+        assert!(matches!(elsewhere, Err(StorageError::Corrupt { .. })), "{elsewhere:?}");
     });
 }

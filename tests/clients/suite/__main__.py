@@ -7,6 +7,7 @@ from pathlib import Path
 
 import broker as brokers
 import steps_admin
+import steps_command
 import steps_crash
 import steps_hostile
 import steps_producers
@@ -19,6 +20,7 @@ from runner import Failure, Suite
 
 SECTIONS = {
     "tutorial": steps_tutorial,
+    "command": steps_command,
     "text": steps_text,
     "producers": steps_producers,
     "admin": steps_admin,
@@ -41,7 +43,16 @@ def options():
     return parser.parse_args()
 
 
+def find_command_line(chosen):
+    """The `corelog` whose commands are tested, whatever broker they speak to."""
+    try:
+        tools.BINARY.append(brokers.find_binary(chosen.broker_binary, tools.ROOT))
+    except Failure:
+        pass
+
+
 def make_broker(chosen):
+    find_command_line(chosen)
     if chosen.bootstrap:
         return brokers.Running(chosen.bootstrap)
     if chosen.kafka:

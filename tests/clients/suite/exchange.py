@@ -4,18 +4,18 @@ import time
 
 import wire
 from runner import Failure
-from tools import kafka_tool, kcat, program, run
+from tools import corelog, kafka_tool, kcat, program, run
 
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 PRODUCERS = (
-    "kcat", "kafka-python", "confluent-kafka", "aiokafka", "kafkajs", "platformatic", "franz-go", "sarama", "kafka-go", "java",
+    "kcat", "kafka-python", "confluent-kafka", "aiokafka", "kafkajs", "platformatic", "franz-go", "sarama", "kafka-go", "java", "corelog",
 )
 # kafkajs and platformatic read only in a group.
-READERS = ("kcat", "kafka-python", "confluent-kafka", "aiokafka", "franz-go", "sarama", "kafka-go", "java")
+READERS = ("kcat", "kafka-python", "confluent-kafka", "aiokafka", "franz-go", "sarama", "kafka-go", "java", "corelog")
 # Fast enough for a text several times as large in the same time.
-FAST = ("kcat", "confluent-kafka", "aiokafka", "franz-go", "sarama", "kafka-go")
-# kafka-go cannot be idempotent; the others are where their client knows how.
-IDEMPOTENT = tuple(client for client in PRODUCERS if client != "kafka-go")
+FAST = ("kcat", "confluent-kafka", "aiokafka", "franz-go", "sarama", "kafka-go", "corelog")
+# kafka-go cannot be idempotent, and Corelog's command has no switch for it.
+IDEMPOTENT = tuple(client for client in PRODUCERS if client not in ("kafka-go", "corelog"))
 SETTLE_SECONDS_MAX = 10
 
 
@@ -28,6 +28,9 @@ def produce(client, bootstrap, topic, path, codec="none", acks="all", idempotent
         settings = ["--command-property", f"acks={acks}", "--command-property", f"enable.idempotence={str(idempotent).lower()}"]
         settings += ["--compression-codec", codec, "--batch-size", "131072"]
         run(kafka_tool("kafka-console-producer", "--bootstrap-server", bootstrap, "--topic", topic, *settings), path, seconds)
+    elif client == "corelog":
+        options = ["--bootstrap-server", bootstrap, "--file", path, "--partition", "0", "--compression", codec, "--acks", acks]
+        run([corelog(), "produce", topic, *options, "--quiet"], seconds=seconds)
     else:
         options = ["--bootstrap", bootstrap, "--topic", topic, "--file", path, "--codec", codec, "--acks", acks]
         run([*program(client), "produce", *options, "--idempotent", "yes" if idempotent else "no"], seconds=seconds)
@@ -40,6 +43,9 @@ def read(client, bootstrap, topic, out, count, seconds=300):
         options = ["--bootstrap-server", bootstrap, "--topic", topic, "--partition", "0", "--from-beginning"]
         options += ["--max-messages", str(count), "--timeout-ms", "30000"]
         out.write_bytes(run(kafka_tool("kafka-console-consumer", *options), seconds=seconds))
+    elif client == "corelog":
+        options = ["--bootstrap-server", bootstrap, "--partition", "0", "--from-beginning", "--until-end", "--quiet"]
+        out.write_bytes(run([corelog(), "consume", topic, *options], seconds=seconds))
     else:
         options = ["--bootstrap", bootstrap, "--topic", topic, "--out", out]
         run([*program(client), "consume", *options], seconds=seconds)

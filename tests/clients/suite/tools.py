@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -9,8 +10,8 @@ from runner import Failure, Skip
 
 HERE = Path(__file__).resolve().parent.parent
 ROOT = HERE.parent.parent
-DEST = Path(os.environ.get("CORELOG_CLIENTS_DIR", ROOT / "target" / "clients"))
-KAFKA_SH = Path(os.environ.get("CORELOG_KAFKA_SH", ROOT / "benches" / "peers" / "kafka.sh"))
+DEST = Path(os.environ.get("CLIENT_TESTS_DIR", ROOT / "target" / "clients"))
+KAFKA_SH = Path(os.environ.get("KAFKA_PEER_SH", ROOT / "benches" / "peers" / "kafka.sh"))
 UNSUPPORTED_STATUS = 77
 OUTPUT_TAIL_MAX = 400
 
@@ -26,23 +27,25 @@ def tail(data):
 def execute(command, stdin=b"", seconds=120):
     """(exit status, stdout, stderr). `stdin` is bytes or a path to read from."""
     source = open(stdin, "rb") if isinstance(stdin, Path) else None
+    # A session of its own: a script that is too late is ended together with what it started.
+    process = subprocess.Popen(
+        [str(part) for part in command],
+        stdin=source or subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=ENVIRONMENT,
+        start_new_session=True,
+    )
     try:
-        ended = subprocess.run(
-            [str(part) for part in command],
-            stdin=source,
-            input=None if source else stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=ENVIRONMENT,
-            timeout=seconds,
-        )
-    except subprocess.TimeoutExpired as late:
-        said = tail((late.stdout or b"") + (late.stderr or b""))
-        raise Failure(f"{Path(str(command[0])).name} did not end within {seconds} s: {said}") from None
+        out, err = process.communicate(None if source else stdin, timeout=seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        out, err = process.communicate()
+        raise Failure(f"{process.args[0]} did not end within {seconds} s: {tail(out + err)}") from None
     finally:
         if source:
             source.close()
-    return ended.returncode, ended.stdout, ended.stderr
+    return process.returncode, out, err
 
 
 def run(command, stdin=b"", seconds=120):
@@ -77,6 +80,16 @@ def kafka_tool(name, *arguments):
     if not KAFKA_SH.exists():
         raise Skip(f"{KAFKA_SH} is not there")
     return [KAFKA_SH, "tool", name, *arguments]
+
+
+# The Corelog binary whose command line is tested; set by the options, absent where there is none.
+BINARY = []
+
+
+def corelog():
+    if not BINARY:
+        raise Skip("there is no Corelog binary (build it, or give --broker-binary)")
+    return BINARY[0]
 
 
 def program(client):
