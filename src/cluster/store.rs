@@ -18,8 +18,9 @@ use redb::{Builder, Database, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use crate::metadata::{Command, Image, LogId};
 use crate::model::BrokerId;
@@ -79,9 +80,8 @@ impl Store {
         let path = directory.join("metadata.redb");
         let io = |source| StoreError::Io { path: path.clone(), source };
         std::fs::create_dir_all(directory).map_err(io)?;
-        // The database panics on some damages of its pages; here they become an error that names the file.
-        let opened = catch_unwind(AssertUnwindSafe(|| Self::open_file(&path, node)));
-        let opened = opened.unwrap_or_else(|_| Err(damaged(&path, "its pages contradict each other")))?;
+        let opened = without_panic(|| Self::open_file(&path, node))
+            .unwrap_or_else(|| Err(damaged(&path, "its pages contradict each other")))?;
         File::open(directory).and_then(|directory| directory.sync_all()).map_err(io)?;
         Ok(opened)
     }
@@ -220,6 +220,19 @@ impl Store {
         let Some(value) = state.get(key).map_err(|error| fail(error.into()))? else { return Ok(None) };
         unframed(value.value()).map(Some).map_err(|fault| damaged(&self.path, format!("{key}: {fault}")))
     }
+}
+
+/// What `open` returns, or `None` if it panicked, which the database does on some damages of its pages. The process's
+/// panic hook, which may end the process, is set aside meanwhile: this runs at the start, before there are other threads.
+fn without_panic<T>(open: impl FnOnce() -> T) -> Option<T> {
+    /// Two threads that set the hook aside at once would lose it.
+    static HOOK: Mutex<()> = Mutex::new(());
+    let _alone = HOOK.lock().unwrap_or_else(PoisonError::into_inner);
+    let hook = take_hook();
+    set_hook(Box::new(|_| {}));
+    let opened = catch_unwind(AssertUnwindSafe(open));
+    set_hook(hook);
+    opened.ok()
 }
 
 fn damaged(path: &Path, detail: impl ToString) -> StoreError {

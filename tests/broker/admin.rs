@@ -1,7 +1,7 @@
 //! Administration: topics come, grow and go, and what was answered holds after a crash.
 
 use crate::requests::{PRODUCE, batch, create, name, produce, produced, sequenced};
-use crate::support::{Broker, Connection};
+use crate::support::{Broker, Connection, free_address, serve_command};
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
@@ -171,4 +171,21 @@ fn one_node_says_what_one_node_is() {
     assert_eq!(acls.error_code, 54);
     connection.send(&any, 3);
     assert!(connection.receive_frame().is_none(), "unknown codes close the connection");
+}
+
+#[test]
+fn damaged_metadata_is_an_error_that_names_the_file() {
+    let mut broker = Broker::start(&[]);
+    let topics = (0..50).map(|n| wanted(&format!("t{n}"), 1, 1)).collect();
+    assert!(created(&mut broker.connect(), topics, false).iter().all(|(code, _)| *code == 0));
+    assert!(broker.stop().1);
+    let path = broker.data().join("metadata/metadata.redb");
+    let mut bytes = std::fs::read(&path).unwrap();
+    // Everything but the database's own header.
+    bytes[4_096..].iter_mut().for_each(|byte| *byte ^= 0x5a);
+    std::fs::write(&path, &bytes).unwrap();
+    let output = serve_command(broker.data(), free_address(), free_address()).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("metadata.redb is damaged") && !told.contains("panicked"), "{told}");
 }
