@@ -52,7 +52,7 @@ struct Range {
     #[arg(long, short, value_parser = clap::value_parser!(i32).range(0..))]
     partition: Option<i32>,
     /// End after so many records.
-    #[arg(long, short = 'n', alias = "max-messages", value_name = "RECORDS")]
+    #[arg(long, short = 'n', visible_alias = "max-messages", value_name = "RECORDS")]
     count: Option<u64>,
     /// End at what is the end now, instead of following the topic.
     #[arg(long)]
