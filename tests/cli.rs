@@ -195,10 +195,40 @@ fn acknowledged_records_survive_kill_9() {
     let sent = broker.run_with(&["produce", "kept"], text.as_bytes());
     assert_eq!(sent.code, 0, "{sent:?}");
     broker.kill();
-    broker.start_again(&[]);
+    broker.start_again();
     assert_eq!(broker.must(&["consume", "kept", "--from-beginning", "--until-end"]), text);
     let stopped = broker.stop();
     assert_eq!(stopped, Some(0), "SIGTERM ends the broker cleanly");
+}
+
+#[test]
+fn producing_goes_on_when_the_broker_comes_back() {
+    const ROUNDS: u32 = 3;
+    let mut broker = Broker::start();
+    broker.must(&["topic", "create", "once", "--partitions", "1"]);
+    let mut command = Command::new(corelog());
+    command.args(["produce", "once", "-b", broker.address()]).stdin(Stdio::piped()).stderr(Stdio::piped());
+    let mut producer = command.spawn().expect("the binary was built for this test");
+    let mut input = producer.stdin.take().expect("it is piped");
+    let text = broker::some_text(3_000);
+    input.write_all(text.as_bytes()).expect("it reads");
+    // A producer that never reached the broker ends at once, which is another test.
+    broker.wait_for_records("once");
+    for _ in 0..ROUNDS {
+        // Some of it is in flight when the broker dies, some comes while nobody is there. If the producer has given up,
+        // its exit code says so.
+        let _ = input.write_all(text.as_bytes());
+        broker.kill();
+        let _ = input.write_all(text.as_bytes());
+        broker.start_again();
+    }
+    drop(input);
+    let ended = producer.wait_with_output().expect("it ends");
+    assert_eq!(ended.status.code(), Some(0), "{}", String::from_utf8_lossy(&ended.stderr));
+    let read = broker.must(&["consume", "once", "--from-beginning", "--until-end"]);
+    let times = ROUNDS as usize * 2 + 1;
+    assert_eq!(read.len(), text.len() * times, "nothing is lost or there twice");
+    assert!(read == text.repeat(times), "everything is in order");
 }
 
 #[test]
@@ -246,9 +276,16 @@ fn doctor_says_what_it_found() {
     let findings: Vec<Value> = serde_json::from_str(&ran.out).expect("it prints JSON");
     let failed = findings.iter().any(|finding| finding["status"] == json!("fail"));
     assert_eq!(ran.code, i32::from(failed), "{ran:?}");
-    for name in
-        ["kernel", "io_uring", "locked memory", "open files", "filesystem", "direct i/o", "cpu affinity"]
-    {
+    for name in [
+        "kernel",
+        "io_uring",
+        "locked memory",
+        "open files",
+        "filesystem",
+        "direct i/o",
+        "block size",
+        "cpu affinity",
+    ] {
         assert!(
             findings.iter().any(|finding| finding["name"] == json!(name)),
             "{name} is missing: {}",

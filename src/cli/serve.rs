@@ -55,6 +55,7 @@ impl Serve {
         flags.admin = self.admin;
         let settings = self.sources.load(flags)?;
         start_logging()?;
+        raise_open_files();
         let findings = checks::run(&settings);
         for finding in findings.iter().filter(|finding| finding.status == checks::Status::Warn) {
             tracing::warn!("{finding}");
@@ -90,6 +91,17 @@ impl SettingSources {
             std::env::vars_os().filter_map(|(name, value)| Some((text(name)?, text(value)?))).collect();
         let sources = Sources { flags, set: &self.set, environment: &environment, file: file.as_deref() };
         BrokerSettings::load(&sources).map_err(|error| Failure::Usage(error.to_string()))
+    }
+}
+
+/// Takes as many open files as the process may have. What is not enough then, the checks say.
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current != maximum
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
+    {
+        tracing::debug!("the limit of open files cannot be raised: {error}");
     }
 }
 

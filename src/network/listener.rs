@@ -14,7 +14,7 @@ use std::time::Duration;
 use glommio::net::{AcceptedTcpStream, TcpListener, TcpStream};
 use slab::Slab;
 
-use super::connection::Connection;
+use super::connection::{Connection, borrowed};
 use crate::handlers::Server;
 use crate::model::ShardId;
 use crate::shard::Shard;
@@ -163,9 +163,12 @@ impl Network {
     }
 }
 
-/// Answers must not wait to be filled up with later ones.
+/// Sets what every connection needs: answers must not wait to be filled up with later ones, and see below.
 fn prepare(stream: &TcpStream) -> Result<SocketAddr, glommio::GlommioError<()>> {
     stream.set_nodelay(true)?;
+    // A socket without this that lingers after the broker was killed (`TIME_WAIT`, a minute) makes the port look taken
+    // to the probe of the broker's next start.
+    rustix::net::sockopt::set_socket_reuseaddr(borrowed(stream), true).map_err(std::io::Error::from)?;
     stream.peer_addr()
 }
 

@@ -76,7 +76,8 @@ impl Log {
         let state = &mut *state;
         let base = state.bounds.end;
         let next = base.plus(i64::from(header.last_offset_delta) + 1);
-        if state.epochs.start(epoch, base) {
+        state.epochs.start(epoch, base);
+        if state.epochs.entries().last().is_some_and(|latest| latest.start_offset == base) {
             state.on_disk.epochs_stale = true;
         }
         let (segment, position) = (state.active().base, state.active().size);

@@ -240,13 +240,12 @@ impl Log {
         state.epochs.end_offset_for(epoch, state.bounds.end)
     }
 
-    /// Notes that `epoch` begins at the log's end, as a new leader does before it appends.
-    pub fn start_epoch(self: &Rc<Self>, epoch: LeaderEpoch) {
+    /// Notes that `epoch` begins at the log's end, as a new leader does before it appends. It is saved with its first
+    /// batch: every start of a broker begins epochs, few of them in logs that are written to.
+    pub fn start_epoch(&self, epoch: LeaderEpoch) {
         let mut state = self.state.borrow_mut();
         let end = state.bounds.end;
-        if state.epochs.start(epoch, end) {
-            state.on_disk.epochs_stale = true;
-        }
+        state.epochs.start(epoch, end);
     }
 
     /// Whether a write failed.

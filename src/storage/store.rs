@@ -22,8 +22,8 @@ use crate::io::{Access, Disk, File};
 /// Indexes of closed segments that are in memory.
 const INDEXES_MAX: usize = 64;
 
-/// Writers that are considered for closing at a time.
-const WRITERS_LOOKED_AT_MAX: usize = 8;
+/// Busy writers that are passed over in the search for idle ones to close.
+const BUSY_WRITERS_MAX: usize = 8;
 
 /// Bounds of a shard's storage.
 #[derive(Clone, Copy, Debug)]
@@ -157,22 +157,27 @@ impl Store {
 
     /// Notes that a log opened a writer; another idle one may have to close.
     pub(super) fn writer_opened(&self, log: &Rc<Log>) {
-        self.writers.borrow_mut().push_back(Rc::downgrade(log));
+        let log = Rc::downgrade(log);
+        let mut writers = self.writers.borrow_mut();
+        // A log that rolls its segments is still one.
+        writers.retain(|other| !other.ptr_eq(&log));
+        writers.push_back(log);
+        drop(writers);
         self.close_idle_writers();
     }
 
     /// Closes the oldest idle writers beyond the bound. Those that write right now stay; the next call looks again.
     pub(super) fn close_idle_writers(&self) {
         let mut writers = self.writers.borrow_mut();
-        for _ in 0..writers.len().min(WRITERS_LOOKED_AT_MAX) {
-            if writers.len() <= self.limits.open_files_max {
-                return;
-            }
+        let mut busy = 0;
+        while writers.len() > self.limits.open_files_max && busy < BUSY_WRITERS_MAX {
             let Some(oldest) = writers.pop_front() else { return };
-            if let Some(oldest) = oldest.upgrade() {
-                match oldest.give_up_writer() {
-                    Ok(file) => file.into_iter().for_each(close_later),
-                    Err(_busy) => writers.push_back(Rc::downgrade(&oldest)),
+            let Some(log) = oldest.upgrade() else { continue };
+            match log.give_up_writer() {
+                Ok(file) => file.into_iter().for_each(close_later),
+                Err(_busy) => {
+                    busy += 1;
+                    writers.push_back(oldest);
                 }
             }
         }

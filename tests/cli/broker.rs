@@ -38,13 +38,13 @@ impl Broker {
     pub fn start() -> Self {
         // Below target/, which is on a disk: a machine's /tmp may be memory, which has no direct I/O.
         let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("target/ is writable");
-        let (process, address) = launch(directory.path(), &[]);
+        let (process, address) = launch(directory.path(), "127.0.0.1:0");
         Self { process, address, directory }
     }
 
-    /// Starts it again on the same data, with further arguments.
-    pub fn start_again(&mut self, arguments: &[&str]) {
-        (self.process, self.address) = launch(self.directory.path(), arguments);
+    /// Starts it again on the same data and address.
+    pub fn start_again(&mut self) {
+        (self.process, self.address) = launch(self.directory.path(), &self.address);
     }
 
     /// `host:port` for clients.
@@ -77,6 +77,15 @@ impl Broker {
                 return status.code();
             }
             assert!(Instant::now() < deadline, "the broker does not end");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Waits until partition 0 of a topic holds records.
+    pub fn wait_for_records(&self, topic: &str) {
+        let deadline = Instant::now() + WAIT_MAX;
+        while self.json(&["topic", "describe", topic, "--json"])[0]["partitions"][0]["end_offset"] == 0 {
+            assert!(Instant::now() < deadline, "no records come to {topic}");
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -144,20 +153,11 @@ fn without_settings(command: &mut Command) -> &mut Command {
     command
 }
 
-fn launch(directory: &Path, arguments: &[&str]) -> (Child, String) {
+fn launch(directory: &Path, listen: &str) -> (Child, String) {
     let log = std::fs::File::create(directory.join("log")).expect("the test's directory is writable");
     let mut command = Command::new(corelog());
-    command.args([
-        "serve",
-        "--listen",
-        "127.0.0.1:0",
-        "--admin",
-        "127.0.0.1:0",
-        "--shards",
-        "2",
-        "--data-dir",
-    ]);
-    command.arg(directory.join("data")).args(arguments).stdout(Stdio::piped()).stderr(log);
+    command.args(["serve", "--listen", listen, "--admin", "127.0.0.1:0", "--shards", "2", "--data-dir"]);
+    command.arg(directory.join("data")).stdout(Stdio::piped()).stderr(log);
     let mut process = without_settings(&mut command).spawn().expect("the binary was built for this test");
     let mut banner = BufReader::new(process.stdout.take().expect("it is piped"));
     let mut line = String::new();

@@ -1,6 +1,6 @@
 //! What the system lets this process have: locked memory, open files, memory on demand.
 //!
-//! Key invariant: limits are judged as they are now; raising a soft limit to its hard one is left to `broker`.
+//! Key invariant: limits are judged as they are now. `cli::serve` raises the soft limit of open files before it asks.
 
 use rustix::process::{Resource, Rlimit, getrlimit};
 

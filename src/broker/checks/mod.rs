@@ -1,7 +1,7 @@
 //! Whether this machine can run a broker: kernel, io_uring, limits, data directory, CPUs.
 //!
 //! Key invariant: checks change nothing and leave no file behind, and every finding that is not well has a remedy that
-//! can be typed. `cli::doctor` prints them, `cli::serve` ends on the first that fails.
+//! can be typed. `cli::doctor` prints them, `cli::serve` ends if any fails.
 
 mod limits;
 mod probe;

@@ -26,7 +26,11 @@ pub(super) fn check(data_dir: &Path) -> Vec<Finding> {
             return vec![Finding::fail("data directory", found, "Choose another with --data-dir.")];
         }
     };
-    vec![directory(data_dir, &place), filesystem(&place), direct_io(&place), free_space(&place)]
+    let probed = probe::write_and_read(&place);
+    let mut findings = vec![directory(data_dir, &place), filesystem(&place), direct_io(&probed)];
+    findings.extend(probed.ok().map(|device| block_size(device, &place)));
+    findings.push(free_space(&place));
+    findings
 }
 
 fn nearest_existing(data_dir: &Path) -> io::Result<PathBuf> {
@@ -104,17 +108,10 @@ fn judge_filesystem(name: &'static str, kind: u64) -> Finding {
     }
 }
 
-fn direct_io(place: &Path) -> Finding {
+fn direct_io(probed: &io::Result<u64>) -> Finding {
     const NAME: &str = "direct i/o";
-    match probe::write_and_read(place) {
-        Ok(block) if block <= BLOCK_BYTES => {
-            Finding::ok(NAME, format!("works, written durably and read back; device block {block} bytes"))
-        }
-        Ok(block) => Finding::fail(
-            NAME,
-            format!("the device wants blocks of {block} bytes; Corelog writes blocks of {BLOCK_BYTES}"),
-            "Put the data directory on another device: --data-dir.",
-        ),
+    match probed {
+        Ok(_) => Finding::ok(NAME, "works: a block was written durably and read back"),
         Err(error) => {
             let remedy = match error.raw_os_error() {
                 Some(libc::EINVAL | libc::EOPNOTSUPP) => {
@@ -129,6 +126,27 @@ fn direct_io(place: &Path) -> Finding {
             Finding::fail(NAME, format!("a block cannot be written and read back: {error}"), remedy)
         }
     }
+}
+
+/// What the device and the filesystem write in, against what the broker writes in.
+fn block_size(device: u64, place: &Path) -> Finding {
+    let filesystem = statvfs(place).map_or(BLOCK_BYTES, |facts| facts.f_bsize);
+    judge_blocks("block size", device, filesystem)
+}
+
+fn judge_blocks(name: &'static str, device: u64, filesystem: u64) -> Finding {
+    let found = format!(
+        "direct I/O in {device} bytes, filesystem {filesystem}; the broker writes blocks of {BLOCK_BYTES}"
+    );
+    if device > BLOCK_BYTES {
+        return Finding::fail(name, found, "Put the data directory on another device: --data-dir.");
+    }
+    if filesystem < BLOCK_BYTES {
+        let remedy =
+            "It works, with more work for the filesystem: mkfs with blocks of 4096 bytes is advised.";
+        return Finding::warn(name, found, remedy);
+    }
+    Finding::ok(name, found)
 }
 
 fn free_space(place: &Path) -> Finding {
@@ -168,6 +186,13 @@ mod tests {
         std::fs::write(&file, "x").expect("writable");
         let finding = &check(&file)[0];
         assert_eq!(finding.status, Status::Fail, "{finding}");
+    }
+
+    #[test]
+    fn blocks_larger_than_ours_fail_and_smaller_ones_of_the_filesystem_warn() {
+        assert_eq!(judge_blocks("b", 512, 4096).status, Status::Ok);
+        assert_eq!(judge_blocks("b", 8192, 8192).status, Status::Fail);
+        assert_eq!(judge_blocks("b", 512, 1024).status, Status::Warn);
     }
 
     #[test]

@@ -44,6 +44,32 @@ fn closed_segments_are_exactly_their_batches() {
 }
 
 #[test]
+fn a_log_that_was_only_opened_is_closed_without_a_write() {
+    let directory = tempfile::tempdir().expect("a directory");
+    run(async {
+        let store = real_store(directory.path()).await;
+        let log = open(&store, settings()).await.expect("a new log");
+        log.put(1, 10).await;
+        log.log.close().await.expect("closed");
+        let state = || {
+            let entries = std::fs::read_dir(directory.path().join("orders-3")).expect("listed");
+            let mut facts: Vec<_> = entries
+                .map(|entry| entry.expect("an entry"))
+                .map(|entry| (entry.file_name(), entry.metadata().expect("there").modified().expect("known")))
+                .collect();
+            facts.sort();
+            facts
+        };
+        let before = state();
+        let log = open(&store, settings()).await.expect("again");
+        log.log.start_epoch(LeaderEpoch(9));
+        assert_eq!(log.log.end_offset_for(LeaderEpoch(9)), Some((LeaderEpoch(9), Offset(1))));
+        log.log.close().await.expect("closed");
+        assert_eq!(state(), before);
+    });
+}
+
+#[test]
 fn leader_epochs_are_saved_as_kafka_saves_them() {
     let directory = tempfile::tempdir().expect("a directory");
     run(async {

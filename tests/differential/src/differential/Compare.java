@@ -18,7 +18,7 @@ final class Compare {
     record Difference(String path, String kafka, String other) {
         // Scenarios put their version into the names they use; shown as $v, the same difference reads the same at every version.
         Difference ofAnyVersion(int version) {
-            String v = "-" + version + "(?![0-9])";
+            String v = "(?<=[A-Za-z0-9])-" + version + "(?![0-9])";
             return new Difference(path.replaceAll(v, "-\\$v"), kafka.replaceAll(v, "-\\$v"), other.replaceAll(v, "-\\$v"));
         }
     }
