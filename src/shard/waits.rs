@@ -20,6 +20,9 @@ struct WaitId {
     number: u64,
 }
 
+/// A watcher and the partition that has it.
+type Placed = (Rc<Partition>, WatcherKey);
+
 /// The waits of one shard, on both ends.
 #[derive(Default)]
 pub struct Waits {
@@ -27,7 +30,7 @@ pub struct Waits {
     /// Fetches of this shard's connections.
     mine: RefCell<HashMap<u64, Rc<Signal>>>,
     /// Watchers that fetches of any shard have at this shard's partitions.
-    placed: RefCell<HashMap<WaitId, Vec<(Rc<Partition>, WatcherKey)>>>,
+    placed: RefCell<HashMap<WaitId, Vec<Placed>>>,
 }
 
 /// A fetch that waits; dropping it ends the wait everywhere.

@@ -165,6 +165,7 @@ fn launch(directory: &Path, listen: &str) -> (Child, String) {
         line.clear();
         if banner.read_line(&mut line).expect("the banner is readable") == 0 {
             let log = std::fs::read_to_string(directory.join("log")).unwrap_or_default();
+            process.wait().expect("it has ended");
             panic!("the broker ended before it was ready: {log}");
         }
         if let Some(address) = line.trim().strip_prefix("kafka ") {
