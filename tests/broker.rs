@@ -1,5 +1,7 @@
 //! The real binary under raw requests: what clients rely on and no unit can show.
 
+#![allow(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
+
 #[path = "broker/admin.rs"]
 mod admin;
 #[path = "broker/data.rs"]

@@ -13,7 +13,7 @@ use glommio::ExecutorJoinHandle;
 
 use super::executor::{self, Links, Listening, Plan};
 use super::{ServeError, cpus, memory, signals};
-use crate::cluster::{self, Boot, Booted, ControllerHandle, Superblock};
+use crate::cluster::{self, Boot, BootError, Booted, ControllerHandle, Superblock};
 use crate::config::{BrokerSettings, Endpoint};
 use crate::control::{AdminFacts, ControlParts, ControlThread, Phase, PhaseCell};
 use crate::metadata::{Endpoint as PublicEndpoint, Image};
@@ -24,7 +24,7 @@ use crate::shard::{ShardInbox, inbox, mesh};
 
 /// How long a taken port is tried again: after a crash the kernel closes the old listener only when it has torn down the
 /// rings of the process, a moment after the process itself is gone.
-const PORT_WAIT_MAX: Duration = Duration::from_secs(2);
+const PORT_WAIT_MAX: Duration = Duration::from_secs(1);
 const PORT_RETRY_PERIOD: Duration = Duration::from_millis(20);
 /// How long the shards may take to listen.
 const START_WAIT_MAX: Duration = Duration::from_secs(120);
@@ -67,9 +67,11 @@ pub fn start(settings: &Arc<BrokerSettings>) -> Result<(Running, Started), Serve
     let began = Instant::now();
     let address = free_address(&settings.listeners.listen)?;
     let (listener, admin) = crate::control::bind(&settings.listeners.admin)?;
+    let public = public_endpoint(settings, address);
+    let settings = &Arc::new(settings.with_advertised(&public.host, public.port));
     let features = [(METADATA_VERSION.name.to_owned(), METADATA_VERSION.level)].into();
-    let endpoints = vec![public_endpoint(settings, address)];
-    let Booted { superblock, controller, handle } =
+    let endpoints = vec![public];
+    let Booted { mut superblock, controller, handle } =
         cluster::open(Boot { settings: settings.clone(), endpoints, features })?;
     let cpus = cpus::allowed();
     let shards = settings.shards.unwrap_or(u16::try_from(cpus.len()).unwrap_or(u16::MAX));
@@ -83,14 +85,16 @@ pub fn start(settings: &Arc<BrokerSettings>) -> Result<(Running, Started), Serve
         shards: metrics.clone(),
     };
     let Shards { inboxes, threads, ready } = start_shards(settings, &handle, address, &cpus, &metrics)?;
-    let parts = ControlParts { listener, controller, handle: handle.clone(), shards: inboxes.clone(), facts };
-    let control = ControlThread::start(parts)?;
     let image = handle.image();
     for inbox in &inboxes {
-        // Partitions serve as they become ready; the broker listens before the last of them is recovered.
+        // Before the controller runs: a shard must not see a newer image first. Partitions serve as they become ready;
+        // the broker listens before the last of them is recovered.
         drop(block_on(inbox.publish(image.clone())));
     }
+    let parts = ControlParts { listener, controller, handle: handle.clone(), shards: inboxes.clone(), facts };
+    let control = ControlThread::start(parts)?;
     let cpus = wait_until_listening(&ready, cpus.len())?;
+    superblock.stamp(uuid::Uuid::new_v4()).map_err(BootError::from)?;
     phase.set(Phase::Ready);
     let running = Running { inboxes, threads, control, phase, _superblock: superblock };
     Ok((running, Started { image, address, admin, cpus, took: began.elapsed() }))

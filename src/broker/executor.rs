@@ -12,7 +12,6 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use futures_channel::oneshot;
-use glommio::net::TcpListener;
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement, Task};
 
 use crate::cluster::ControllerHandle;
@@ -21,7 +20,7 @@ use crate::handlers::Server;
 use crate::io::{Disk, DiskLimits};
 use crate::metrics::ShardMetrics;
 use crate::model::ShardId;
-use crate::network::{Loads, Network};
+use crate::network::{self, Loads, Network};
 use crate::shard::{Mesh, Notice, Notices, Router, Shard, ShardParts};
 use crate::storage::{Store, StoreLimits};
 
@@ -102,10 +101,10 @@ async fn run(plan: Plan, links: Links) -> Result<(), String> {
         Router::run(&shard, Shard::router, ends);
     }
     let server = Server::new(shard.clone(), controller);
-    let network = Network::new(server.clone(), plan.loads.clone());
+    let connections = Network::new(server.clone(), plan.loads.clone());
     let mut tasks = vec![
-        glommio::spawn_local(network.clone().adopt()),
-        glommio::spawn_local(network.clone().close_idle()),
+        glommio::spawn_local(connections.clone().adopt()),
+        glommio::spawn_local(connections.clone().close_idle()),
         glommio::spawn_local(shard.clone().maintain()),
     ];
     let mut listener = None;
@@ -114,15 +113,16 @@ async fn run(plan: Plan, links: Links) -> Result<(), String> {
             Notice::Image { image, done } => {
                 let opening = shard.follow(image).await;
                 if listener.is_none() {
-                    let socket = TcpListener::bind(plan.address).map_err(|error| error.to_string())?;
-                    listener = Some(glommio::spawn_local(network.clone().listen(socket)));
+                    let backlog = plan.settings.network.listen_backlog;
+                    let socket = network::bind(plan.address, backlog).map_err(|error| error.to_string())?;
+                    listener = Some(glommio::spawn_local(connections.clone().listen(socket)));
                     drop(ready.send(Ok(Listening { shard: id, cpu: plan.cpu })));
                 }
                 glommio::spawn_local(acknowledge(opening, done)).detach();
             }
             Notice::Stop { done } => {
                 tasks.extend(listener.take());
-                stop(&server, &network, tasks, done).await;
+                stop(&server, &connections, tasks, done).await;
                 return Ok(());
             }
         }

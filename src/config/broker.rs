@@ -228,6 +228,15 @@ impl BrokerSettings {
             .expect("the settings at start were valid")
     }
 
+    /// These settings with the address that clients are told, which is known only when the broker listens.
+    #[must_use]
+    pub fn with_advertised(&self, host: &str, port: u16) -> Self {
+        let mut fixed = self.layers.fixed.clone();
+        let endpoint = Endpoint { host: host.to_owned(), port };
+        fixed.insert("advertised.listeners".to_owned(), format!("PLAINTEXT://{endpoint}"));
+        Self::from_layers(Layers { fixed, ..Layers::default() }).unwrap_or_else(|_| self.clone())
+    }
+
     /// What topics have unless they override it, under the topic settings' names.
     pub(super) fn topic_values(&self) -> &HashMap<&'static str, Value> {
         &self.topic_values

@@ -5,13 +5,16 @@
 //! thing here that shards share. Connections beyond the limit are closed at once.
 
 use std::cell::RefCell;
+use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{FromRawFd, IntoRawFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use glommio::net::{AcceptedTcpStream, TcpListener, TcpStream};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use slab::Slab;
 
 use super::connection::{Connection, borrowed};
@@ -52,6 +55,19 @@ impl Loads {
     fn total(&self) -> usize {
         self.0.iter().map(|load| load.load(Ordering::Relaxed)).sum()
     }
+}
+
+/// A shard's listener on `address`. Every shard has one on the same port (`SO_REUSEPORT`); `SO_REUSEADDR` lets a broker
+/// start while connections of the last one are still winding down.
+pub fn bind(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+    let family = if address.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
+    let socket = rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    sockopt::set_socket_reuseport(&socket, true)?;
+    rustix::net::bind(&socket, &address)?;
+    rustix::net::listen(&socket, i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    // SAFETY: the descriptor is that of a listening socket, and nothing else owns it.
+    Ok(unsafe { TcpListener::from_raw_fd(socket.into_raw_fd()) })
 }
 
 /// The connections of one shard.

@@ -167,6 +167,12 @@ impl Shard {
 
     /// Acts by a new image from now on; the tasks end when its new partitions serve or have failed.
     pub async fn follow(&self, image: Arc<Image>) -> Vec<glommio::Task<()>> {
+        let current = self.image().applied();
+        if image.applied() <= current {
+            // Following an older image would delete what came after it.
+            tracing::warn!("an image of {} came after one of {current}; it is passed over", image.applied());
+            return vec![];
+        }
         let settings = self.effective_settings(&image);
         let opening = self.table.follow(&image, &settings).await;
         self.image.replace(image);
