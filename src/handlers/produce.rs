@@ -48,11 +48,9 @@ pub async fn begin(server: &Rc<Server>, header: RequestHeader, mut body: Bytes) 
     };
     let acks = request.acks;
     let (mut answer, checked) = check_all(server, &header, request);
-    let stages = server.shard().clone();
-    stages.metrics().stages.record(Stage::ProduceReceive, received.elapsed());
+    server.shard().metrics().stages.record(Stage::ProduceReceive, received.elapsed());
     let groups = group(server, checked, acks);
     let appended = append(server, groups).await;
-    let routed = Instant::now();
     let server = server.clone();
     Begun::pending(async move {
         for (parts, answers) in appended {
@@ -69,9 +67,11 @@ pub async fn begin(server: &Rc<Server>, header: RequestHeader, mut body: Bytes) 
                 }
             }
         }
-        stages.metrics().stages.record(Stage::ProduceFlush, routed.elapsed());
         find_log_starts(&server, &mut answer).await;
-        finish(&server, &header, acks, &answer)
+        let responding = Instant::now();
+        let outcome = finish(&server, &header, acks, &answer);
+        server.shard().metrics().stages.record(Stage::ProduceRespond, responding.elapsed());
+        outcome
     })
 }
 
@@ -145,17 +145,17 @@ async fn append(server: &Rc<Server>, groups: Vec<Group>) -> Vec<Appending> {
             if group.owner == shard.id() { None } else { Some(shard.router().credit(group.owner).await) };
         ready.push((group, credit));
     }
-    let now = shard.now();
+    let sent = Instant::now();
     let start = |(group, credit): (Group, Option<_>)| {
         let Group { entries, parts, .. } = group;
         let pending: PendingAnswers = match credit {
             None => {
-                let answers = shard.append(entries, now);
+                let answers = shard.append(entries, sent);
                 Box::pin(async move { Ok(answers.await) })
             }
             Some(Ok(credit)) => {
                 shard.metrics().traffic.routed.increment();
-                let job = move |owner: Rc<crate::shard::Shard>| owner.append(entries, now);
+                let job = move |owner: Rc<crate::shard::Shard>| owner.append(entries, sent);
                 Box::pin(shard.router().start(credit, job))
             }
             Some(Err(gone)) => Box::pin(async move { Err(gone) }),

@@ -82,7 +82,7 @@ pub enum Stage {
     ProduceAppend,
     /// Until the records are durable.
     ProduceFlush,
-    /// Until the response is with the kernel.
+    /// The encoding of the response; its way into the socket is not in it.
     ProduceRespond,
     /// From the frame's last byte to its decoded request.
     FetchReceive,
@@ -90,7 +90,7 @@ pub enum Stage {
     FetchRoute,
     /// The read, without the wait for new records.
     FetchRead,
-    /// Until the response is with the kernel.
+    /// The encoding of the response; its way into the socket is not in it.
     FetchRespond,
 }
 

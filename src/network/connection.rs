@@ -48,6 +48,11 @@ pub enum End {
 }
 
 impl End {
+    /// Whether the client sent something that is no request.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Frame(_) | Self::Header(_))
+    }
+
     /// Whether an operator should hear of it.
     pub fn is_remarkable(&self) -> bool {
         !matches!(self, Self::Closed | Self::Io(_))

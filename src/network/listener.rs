@@ -142,6 +142,9 @@ impl Network {
 
     async fn run(self: Rc<Self>, connection: Rc<Connection>, key: usize) {
         let end = connection.serve(&self.scratch).await;
+        if end.is_refusal() {
+            self.server.shard().metrics().traffic.refused_frames.increment();
+        }
         if end.is_remarkable() {
             tracing::warn!("connection of {} is closed: {end}", connection.client().peer());
         } else {

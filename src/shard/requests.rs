@@ -5,11 +5,13 @@
 
 use std::future::Future;
 use std::rc::Rc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::Shard;
+use crate::metrics::Stage;
 use crate::model::{Offset, TimestampMs, TopicPartition};
 use crate::partition::{Appended, Bounds, Partition, PartitionError, Read, ReadRequest};
 use crate::record::BatchHeader;
@@ -45,15 +47,22 @@ pub struct ReadEntry {
 pub type ReadAnswers = Vec<Result<Read, PartitionError>>;
 
 impl Shard {
-    /// Appends to partitions of this shard, now; the future resolves when everything appended is durable.
+    /// Appends to partitions of this shard, now; the future resolves when everything appended is durable. `sent` is when
+    /// the connection's shard let go of it.
     pub fn append(
         self: &Rc<Self>,
         entries: Vec<AppendEntry>,
-        now: TimestampMs,
+        sent: Instant,
     ) -> impl Future<Output = AppendAnswers> + use<> {
         type Started = Result<(Rc<Partition>, Appended), PartitionError>;
+        let arrived = Instant::now();
+        let metrics = self.metrics().clone();
+        metrics.stages.record(Stage::ProduceRoute, arrived.duration_since(sent));
+        let now = self.now();
         let started: SmallVec<[Started; 4]> =
             entries.into_iter().map(|entry| self.append_one(&entry, now)).collect();
+        let appended = Instant::now();
+        metrics.stages.record(Stage::ProduceAppend, appended.duration_since(arrived));
         async move {
             let mut answers = Vec::with_capacity(started.len());
             for one in started {
@@ -68,6 +77,7 @@ impl Shard {
                     Err(error) => Err(error),
                 });
             }
+            metrics.stages.record(Stage::ProduceFlush, appended.elapsed());
             answers
         }
     }
@@ -82,6 +92,11 @@ impl Shard {
             self.check_in_sync(entry.partition, &partition)?;
         }
         let appended = partition.append(&entry.batch, &entry.header, now)?;
+        if appended.duplicate_of.is_none() {
+            let logs = &self.metrics().logs;
+            logs.appended_records.add(u64::from(entry.header.record_count.unsigned_abs()));
+            logs.appended_bytes.add(entry.batch.len() as u64);
+        }
         Ok((partition, appended))
     }
 
@@ -97,7 +112,13 @@ impl Shard {
     }
 
     /// Reads partitions of this shard, together at most about `bytes_max`: a first batch comes whole.
-    pub async fn read(self: Rc<Self>, entries: Vec<ReadEntry>, bytes_max: usize) -> ReadAnswers {
+    pub async fn read(
+        self: Rc<Self>,
+        entries: Vec<ReadEntry>,
+        bytes_max: usize,
+        sent: Instant,
+    ) -> ReadAnswers {
+        self.metrics().stages.record(Stage::FetchRoute, sent.elapsed());
         let mut answers = Vec::with_capacity(entries.len());
         let mut left = bytes_max;
         let mut found = false;

@@ -5,7 +5,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use kafka_protocol::messages::FetchRequest;
@@ -158,19 +158,21 @@ pub async fn all(server: &Rc<Server>, targets: &mut [Target], limits: Limits) {
     type Pending = Pin<Box<dyn Future<Output = Result<ReadAnswers, ShardGone>>>>;
     let shard = server.shard();
     let owners = by_owner(shard, targets);
-    let share = limits.bytes_max;
+    let (bytes_max, sent) = (limits.bytes_max, Instant::now());
     let mut pending: Vec<(Vec<usize>, Pending)> = Vec::with_capacity(owners.len());
     for (owner, places) in owners {
         let entries: Vec<ReadEntry> = places.iter().filter_map(|place| entry(&targets[*place])).collect();
         let answers: Pending = if owner == shard.id() {
             let local = shard.clone();
-            Box::pin(async move { Ok(local.read(entries, share).await) })
+            Box::pin(async move { Ok(local.read(entries, bytes_max, sent).await) })
         } else {
             shard.metrics().traffic.routed.increment();
             match shard.router().credit(owner).await {
-                Ok(credit) => {
-                    Box::pin(shard.router().start(credit, move |owner: Rc<Shard>| owner.read(entries, share)))
-                }
+                Ok(credit) => Box::pin(
+                    shard
+                        .router()
+                        .start(credit, move |owner: Rc<Shard>| owner.read(entries, bytes_max, sent)),
+                ),
                 Err(gone) => Box::pin(async move { Err(gone) }),
             }
         };
