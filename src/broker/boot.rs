@@ -21,6 +21,7 @@ use crate::metrics::ShardMetrics;
 use crate::network::Loads;
 use crate::protocol::api_versions::METADATA_VERSION;
 use crate::shard::{ShardInbox, inbox, mesh};
+use crate::storage;
 
 /// How long a taken port is tried again: after a crash the kernel closes the old listener only when it has torn down the
 /// rings of the process, a moment after the process itself is gone.
@@ -73,6 +74,8 @@ pub fn start(settings: &Arc<BrokerSettings>) -> Result<(Running, Started), Serve
     let endpoints = vec![public];
     let Booted { mut superblock, controller, handle } =
         cluster::open(Boot { settings: settings.clone(), endpoints, features })?;
+    let image = handle.image();
+    remove_strays(settings, &image)?;
     let cpus = cpus::allowed();
     let shards = settings.shards.unwrap_or(u16::try_from(cpus.len()).unwrap_or(u16::MAX));
     let cpus = cpus::assign(&cpus, shards);
@@ -85,7 +88,6 @@ pub fn start(settings: &Arc<BrokerSettings>) -> Result<(Running, Started), Serve
         shards: metrics.clone(),
     };
     let Shards { inboxes, threads, ready } = start_shards(settings, &handle, address, &cpus, &metrics)?;
-    let image = handle.image();
     for inbox in &inboxes {
         // Before the controller runs: a shard must not see a newer image first. Partitions serve as they become ready;
         // the broker listens before the last of them is recovered.
@@ -122,6 +124,15 @@ impl Running {
         self.control.stop();
         Ok(())
     }
+}
+
+/// Puts the directories of deleted topics out of the way; the shards remove them.
+fn remove_strays(settings: &BrokerSettings, image: &Image) -> Result<(), ServeError> {
+    let exists =
+        |topic: &str, partition| image.topic(topic).is_some_and(|topic| topic.partition(partition).is_some());
+    let failed = |source| ServeError::Io { path: settings.data_dir.clone(), source };
+    storage::set_aside_strays(&settings.data_dir, exists).map_err(failed)?;
+    Ok(())
 }
 
 /// What clients are told to connect to: as configured, else the address that the broker listens on.

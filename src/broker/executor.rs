@@ -22,7 +22,7 @@ use crate::metrics::ShardMetrics;
 use crate::model::ShardId;
 use crate::network::{self, Loads, Network};
 use crate::shard::{Mesh, Notice, Notices, Router, Shard, ShardParts};
-use crate::storage::{Store, StoreLimits};
+use crate::storage::{self, Store, StoreLimits};
 
 /// How long connections may finish their answers when the broker stops.
 const DRAIN_WAIT: Duration = Duration::from_millis(200);
@@ -107,6 +107,9 @@ async fn run(plan: Plan, links: Links) -> Result<(), String> {
         glommio::spawn_local(connections.clone().close_idle()),
         glommio::spawn_local(shard.clone().maintain()),
     ];
+    if id == ShardId(0) {
+        tasks.push(glommio::spawn_local(remove_leftovers(shard.clone())));
+    }
     let mut listener = None;
     while let Some(notice) = notices.next().await {
         match notice {
@@ -128,6 +131,15 @@ async fn run(plan: Plan, links: Links) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Removes what earlier deletions left behind; it must not hold up the start.
+async fn remove_leftovers(shard: Rc<Shard>) {
+    match storage::remove_leftovers(shard.store().disk()).await {
+        Ok(0) => {}
+        Ok(removed) => tracing::info!("{removed} directories of deleted partitions are removed"),
+        Err(error) => tracing::warn!("deleted partitions are not removed: {error}"),
+    }
 }
 
 /// Tells that an image is in force once its partitions are open. The next image need not wait for that: at the start

@@ -23,6 +23,7 @@ mod scan;
 mod segment;
 mod sidecar;
 mod store;
+mod strays;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -39,4 +40,5 @@ pub use read::TryRead;
 pub use recovery::Replay;
 pub use remove::remove_leftovers;
 pub use store::{Store, StoreLimits};
+pub use strays::set_aside_strays;
 pub use walk::{ReadLimit, Slices};
