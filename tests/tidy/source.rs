@@ -390,7 +390,7 @@ mod tests {
         let body = "    f();\n".repeat(FUNCTION_LINES_MAX - 2);
         assert!(rules("src/io/a.rs", &format!("fn f() {{\n{body}}}")).is_empty());
         assert_eq!(rules("src/io/a.rs", &format!("impl X {{\nfn f() {{\n{body}    f();\n}}\n}}"))[0].0, 2);
-        assert!(rules("src/io/a.rs", "fn f(&self, a: A, b: A, c: A, d: A, e: A) {}").len() == 0);
+        assert!(rules("src/io/a.rs", "fn f(&self, a: A, b: A, c: A, d: A, e: A) {}").is_empty());
         assert_eq!(rules("src/io/a.rs", "fn f(a: A, b: A, c: A, d: A, e: A, f: A) {}").len(), 1);
         let fields = |count: usize| (0..count).map(|i| format!("f{i}: u8,")).collect::<String>();
         assert!(rules("src/io/a.rs", &format!("struct S {{ {} }}", fields(FIELDS_MAX))).is_empty());
