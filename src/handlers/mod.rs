@@ -10,6 +10,7 @@ mod alter_configs;
 mod alter_partition_reassignments;
 mod alter_replica_log_dirs;
 mod api_versions;
+mod codes;
 mod config_resources;
 mod create_partitions;
 mod create_topics;
@@ -43,6 +44,8 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use kafka_protocol::protocol::{Encodable, Request};
+
+use codes::Codes;
 
 pub use server::{Begun, Client, Outcome, Response, Server};
 
@@ -84,49 +87,53 @@ async fn answer(server: &Rc<Server>, client: &Rc<Client>, header: RequestHeader,
     let version = header.version;
     match header.api {
         ApiKey::ApiVersions => {
-            serve(
-                header,
-                body,
-                |request| async move { api_versions::handle(server, client, &request, version) },
-            )
+            serve(server, header, body, |request| async move {
+                api_versions::handle(server, client, &request, version)
+            })
             .await
         }
-        ApiKey::Metadata => serve(header, body, |request| metadata::handle(server, request, version)).await,
+        ApiKey::Metadata => {
+            serve(server, header, body, |request| metadata::handle(server, request, version)).await
+        }
         ApiKey::ListOffsets => {
-            serve(header, body, |request| list_offsets::handle(server, request, version)).await
+            serve(server, header, body, |request| list_offsets::handle(server, request, version)).await
         }
         ApiKey::DeleteRecords => {
             let client_id = header.client_id().to_owned();
-            serve(header, body, |request| delete_records::handle(server, request, client_id)).await
+            serve(server, header, body, |request| delete_records::handle(server, request, client_id)).await
         }
         ApiKey::OffsetForLeaderEpoch => {
-            serve(header, body, |request| offset_for_leader_epoch::handle(server, request)).await
+            serve(server, header, body, |request| offset_for_leader_epoch::handle(server, request)).await
         }
         ApiKey::InitProducerId => {
-            serve(header, body, |request| init_producer_id::handle(server, request)).await
+            serve(server, header, body, |request| init_producer_id::handle(server, request)).await
         }
         ApiKey::FindCoordinator => {
-            serve(header, body, |request| async move { find_coordinator::handle(&request, version) }).await
+            serve(server, header, body, |request| async move { find_coordinator::handle(&request, version) })
+                .await
         }
         ApiKey::DescribeConfigs => {
-            serve(header, body, |request| describe_configs::handle(server, request)).await
+            serve(server, header, body, |request| describe_configs::handle(server, request)).await
         }
-        ApiKey::AlterConfigs => serve(header, body, |request| alter_configs::handle(server, request)).await,
+        ApiKey::AlterConfigs => {
+            serve(server, header, body, |request| alter_configs::handle(server, request)).await
+        }
         ApiKey::IncrementalAlterConfigs => {
-            serve(header, body, |request| incremental_alter_configs::handle(server, request)).await
+            serve(server, header, body, |request| incremental_alter_configs::handle(server, request)).await
         }
         ApiKey::ListConfigResources => {
-            serve(header, body, |request| list_config_resources::handle(server, request, version)).await
+            serve(server, header, body, |request| list_config_resources::handle(server, request, version))
+                .await
         }
         _ => admin::answer(server, header, body).await,
     }
 }
 
 /// Decodes the request, runs its handler and encodes the answer. What does not decode closes the connection.
-async fn serve<Q, F, W>(header: RequestHeader, mut body: Bytes, handler: F) -> Outcome
+async fn serve<Q, F, W>(server: &Server, header: RequestHeader, mut body: Bytes, handler: F) -> Outcome
 where
     Q: Request,
-    Q::Response: Encodable,
+    Q::Response: Encodable + Codes,
     F: FnOnce(Q) -> W,
     W: Future<Output = Q::Response>,
 {
@@ -135,7 +142,13 @@ where
         Err(error) => return malformed(&header, &error),
     };
     let response = handler(request).await;
-    match encode_response(&header, &response) {
+    answered(server, &header, &response)
+}
+
+/// Counts what a client is told, and encodes it.
+fn answered<R: Encodable + Codes>(server: &Server, header: &RequestHeader, response: &R) -> Outcome {
+    response.each(&mut |code| server.shard().metrics().traffic.error(code));
+    match encode_response(header, response) {
         Ok(bytes) => Outcome::Respond(bytes.into()),
         Err(error) => Outcome::Close(format!("the answer to {:?} cannot be encoded: {error}", header.api)),
     }

@@ -197,6 +197,15 @@ impl Disk {
         self.free_bytes.get().saturating_sub(self.admitted_bytes.get())
     }
 
+    /// Waits for what this disk does in the background. glommio's blocking thread panics if its executor ends first: call it
+    /// last, once the logs are closed.
+    pub async fn quiesce(&self) {
+        const LOOK_AGAIN: Duration = Duration::from_millis(1);
+        while self.refreshing.get() {
+            self.sleep(LOOK_AGAIN).await;
+        }
+    }
+
     async fn refresh_free_space(&self) -> io::Result<()> {
         let free = match &self.device {
             Device::Kernel => kernel::free_bytes(&self.directory).await?,

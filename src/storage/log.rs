@@ -194,6 +194,11 @@ impl Log {
         &self.place
     }
 
+    /// What this log shares with the others of its shard.
+    pub fn store(&self) -> &Rc<Store> {
+        &self.store
+    }
+
     /// The first offset that can be read.
     pub fn log_start_offset(&self) -> Offset {
         self.state.borrow().bounds.start

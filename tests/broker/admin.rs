@@ -100,6 +100,13 @@ fn refused_and_merely_validated_topics_are_not_created() {
         assert_eq!(grow(&mut connection, topic, 9), UNKNOWN_TOPIC);
     }
     assert_eq!(broker.metric("corelog_cluster_topics"), 0.0);
+    let counted = |error: &str| {
+        let shards = ["0", "1"].into_iter();
+        let of = |shard| format!("corelog_errors_total{{shard=\"{shard}\",error=\"{error}\"}}");
+        shards.map(|shard| broker.metric(&of(shard))).sum::<f64>()
+    };
+    assert_eq!(counted("INVALID_TOPIC_EXCEPTION"), 2.0);
+    assert_eq!(counted("UNKNOWN_TOPIC_OR_PARTITION"), 6.0);
 }
 
 #[test]
