@@ -160,22 +160,29 @@ fn launch(directory: &Path, listen: &str) -> (Child, String) {
     command.args(["serve", "--listen", listen, "--admin", "127.0.0.1:0", "--shards", "2", "--data-dir"]);
     command.arg(directory.join("data")).stdout(Stdio::piped()).stderr(log);
     let mut process = without_settings(&mut command).spawn().expect("the binary was built for this test");
+    let address = announced_address(&mut process);
+    let address = address.unwrap_or_else(|| {
+        let log = std::fs::read_to_string(directory.join("log")).unwrap_or_default();
+        panic!("the broker ended before it was ready: {log}");
+    });
+    (process, address)
+}
+
+/// The address in the broker's banner; `None` if it ended without one.
+fn announced_address(process: &mut Child) -> Option<String> {
     let mut banner = BufReader::new(process.stdout.take().expect("it is piped"));
     let mut line = String::new();
-    loop {
-        line.clear();
-        if banner.read_line(&mut line).expect("the banner is readable") == 0 {
-            let log = std::fs::read_to_string(directory.join("log")).unwrap_or_default();
-            process.wait().expect("it has ended");
-            panic!("the broker ended before it was ready: {log}");
-        }
-        if let Some(address) = line.trim().strip_prefix("kafka ") {
-            let address = address.split_whitespace().next().expect("the banner names the address").to_owned();
+    while banner.read_line(&mut line).expect("the banner is readable") > 0 {
+        if let Some(facts) = line.trim().strip_prefix("kafka ") {
+            let address = facts.split_whitespace().next().map(str::to_owned);
             // Keeps reading, so that the broker can go on writing.
             std::thread::spawn(move || std::io::copy(&mut banner, &mut std::io::sink()));
-            return (process, address);
+            return address;
         }
+        line.clear();
     }
+    process.wait().expect("it was started here");
+    None
 }
 
 /// Sends a signal to a process by its id.
