@@ -18,7 +18,7 @@ use crate::config::{BrokerSettings, Endpoint};
 use crate::control::{AdminFacts, ControlParts, ControlThread, Phase, PhaseCell};
 use crate::metadata::{Endpoint as PublicEndpoint, Image};
 use crate::metrics::ShardMetrics;
-use crate::network::Loads;
+use crate::network::{self, Loads};
 use crate::protocol::api_versions::METADATA_VERSION;
 use crate::shard::{ShardInbox, inbox, mesh};
 use crate::storage;
@@ -157,8 +157,8 @@ fn free_address(listen: &Endpoint) -> Result<SocketAddr, ServeError> {
     let address = resolved.ok_or_else(|| failed(std::io::ErrorKind::AddrNotAvailable.into()))?;
     let deadline = Instant::now() + PORT_WAIT_MAX;
     loop {
-        match std::net::TcpListener::bind(address) {
-            Ok(probe) => return probe.local_addr().map_err(failed),
+        match network::probe(address) {
+            Ok(address) => return Ok(address),
             Err(error) if error.kind() != std::io::ErrorKind::AddrInUse => return Err(failed(error)),
             Err(_) if Instant::now() < deadline => std::thread::sleep(PORT_RETRY_PERIOD),
             Err(_) => return Err(ServeError::PortTaken { address: text }),

@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{FromRawFd, IntoRawFd};
+use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -60,14 +60,30 @@ impl Loads {
 /// A shard's listener on `address`. Every shard has one on the same port (`SO_REUSEPORT`); `SO_REUSEADDR` lets a broker
 /// start while connections of the last one are still winding down.
 pub fn bind(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
-    let family = if address.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
-    let socket = rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-    sockopt::set_socket_reuseaddr(&socket, true)?;
+    let socket = stream_socket(address)?;
     sockopt::set_socket_reuseport(&socket, true)?;
     rustix::net::bind(&socket, &address)?;
     rustix::net::listen(&socket, i32::try_from(backlog).unwrap_or(i32::MAX))?;
     // SAFETY: the descriptor is that of a listening socket, and nothing else owns it.
     Ok(unsafe { TcpListener::from_raw_fd(socket.into_raw_fd()) })
+}
+
+/// Finds out whether anybody listens on `address`; returns it with the port that the system chose if it named none.
+///
+/// The socket is bound without `SO_REUSEPORT`, so that a listener of another broker is in its way, and never listens:
+/// a client that connected to it would leave a connection behind that is in the way of the shards.
+pub fn probe(address: SocketAddr) -> io::Result<SocketAddr> {
+    let socket = stream_socket(address)?;
+    rustix::net::bind(&socket, &address)?;
+    let bound = rustix::net::getsockname(&socket)?;
+    SocketAddr::try_from(bound).map_err(|_| io::ErrorKind::AddrNotAvailable.into())
+}
+
+fn stream_socket(address: SocketAddr) -> io::Result<OwnedFd> {
+    let family = if address.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
+    let socket = rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    Ok(socket)
 }
 
 /// The connections of one shard.
