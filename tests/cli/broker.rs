@@ -153,7 +153,6 @@ fn without_settings(command: &mut Command) -> &mut Command {
     command
 }
 
-#[expect(clippy::zombie_processes, reason = "whoever gets the process waits for it")]
 fn launch(directory: &Path, listen: &str) -> (Child, String) {
     let log = std::fs::File::create(directory.join("log")).expect("the test's directory is writable");
     let mut command = Command::new(corelog());
