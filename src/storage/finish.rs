@@ -9,13 +9,13 @@ use bytes::Bytes;
 use futures_channel::oneshot;
 
 use super::error::StorageError;
-use super::log::{Log, Phase};
+use super::log::{Log, Phase, State};
 use super::place::{
     self, CLEAN_CLOSE_FILE, EPOCHS_FILE, INDEX_SUFFIX, LOG_SUFFIX, METADATA_FILE, PRODUCERS_SUFFIX,
 };
 use super::segment::Stage;
 use super::sidecar::{self, SegmentSummary};
-use crate::io::Access;
+use crate::io::{Access, File};
 use crate::model::Offset;
 
 impl Log {
@@ -40,19 +40,43 @@ impl Log {
         Ok(())
     }
 
-    /// Ends a rolled segment whose bytes are all durable: its file is cut to them, its sidecars written.
-    pub(super) async fn finish_segment(&self, base: Offset, snapshot: Bytes) -> Result<(), StorageError> {
-        self.cut_file(base).await?;
+    /// Takes what belongs to a rolled segment whose bytes are all durable; the flusher is free for the next one.
+    pub(super) fn begin_finish(&self, base: Offset, snapshot: Bytes) -> Unfinished {
+        let mut state = self.state.borrow_mut();
+        state.finishing += 1;
+        if let Some(segment) = state.segment_mut(base) {
+            segment.stage = Stage::Finishing;
+        }
+        Unfinished { base, snapshot, file: state.take_file(base) }
+    }
+
+    /// Ends a segment: its file is cut to its bytes, its sidecars written.
+    pub(super) async fn finish(&self, unfinished: Unfinished) {
+        if let Err(error) = self.finish_segment(unfinished).await {
+            self.poison(&error);
+        }
+        let mut state = self.state.borrow_mut();
+        state.finishing -= 1;
+        state.tell_idle();
+    }
+
+    async fn finish_segment(&self, unfinished: Unfinished) -> Result<(), StorageError> {
+        let Unfinished { base, snapshot, file } = unfinished;
+        self.cut_file(base, file).await?;
         let (summary, next) = {
             let mut state = self.state.borrow_mut();
             let Some(segment) = state.segment_mut(base) else { return Ok(()) };
             (SegmentSummary::of(segment), segment.next_offset)
         };
         let saved = async {
+            self.write_sidecar(next, PRODUCERS_SUFFIX, sidecar::seal(sidecar::PRODUCERS, &snapshot)).await?;
+            {
+                let mut state = self.state.borrow_mut();
+                state.snapshot_at = state.snapshot_at.max(next);
+            }
             if self.state.borrow().on_disk.epochs_stale {
                 self.save_epochs().await?;
             }
-            self.write_sidecar(next, PRODUCERS_SUFFIX, sidecar::seal(sidecar::PRODUCERS, &snapshot)).await?;
             self.write_sidecar(base, INDEX_SUFFIX, summary.encode()).await
         };
         let saved = saved.await;
@@ -60,7 +84,6 @@ impl Log {
             // Recovery does without them; only the next start is slower.
             tracing::warn!(log = %self.directory.display(), %error, "a closed segment lacks its sidecars");
         }
-        // Only now may it be deleted: the snapshot at its end takes over from the one at its start.
         if let Some(segment) = self.state.borrow_mut().segment_mut(base) {
             segment.stage = Stage::Finished;
             if saved.is_ok() {
@@ -70,18 +93,13 @@ impl Log {
         Ok(())
     }
 
-    /// Closes the writer of a segment and cuts its file to the bytes that are in use, durably.
-    async fn cut_file(&self, base: Offset) -> Result<(), StorageError> {
+    /// Cuts a segment's file to the bytes that are in use, durably, and closes it.
+    async fn cut_file(&self, base: Offset, file: LongFile) -> Result<(), StorageError> {
         let path = place::file_of(&self.directory, base, LOG_SUFFIX);
         let failed = || StorageError::io("closing", &path);
-        let (writer, size, reserved) = {
-            let mut state = self.state.borrow_mut();
-            let writer = state.writer.take_if(|writer| writer.segment == base);
-            let size = state.segment_mut(base).map(|segment| segment.size);
-            (writer.map(|writer| writer.file), size, state.on_disk.reserved)
-        };
-        let (Some(size), true) = (size, reserved) else { return Ok(()) };
-        let file = match writer {
+        let size = self.state.borrow_mut().segment_mut(base).map(|segment| segment.size);
+        let (Some(size), true) = (size, file.reserved) else { return Ok(()) };
+        let file = match file.writer {
             Some(file) => file,
             // It gave way to other writers.
             None => {
@@ -90,7 +108,6 @@ impl Log {
             }
         };
         file.truncate(size).await.map_err(failed())?;
-        self.state.borrow_mut().on_disk.reserved = false;
         file.close().await.map_err(failed())
     }
 
@@ -106,6 +123,7 @@ impl Log {
 
     /// Saves the leader epochs in Kafka's format.
     pub(super) async fn save_epochs(&self) -> Result<(), StorageError> {
+        let _alone = self.saving.acquire_permit(1).await.map_err(|_| StorageError::Closed)?;
         let content = {
             let mut state = self.state.borrow_mut();
             state.on_disk.epochs_stale = false;
@@ -154,8 +172,12 @@ impl Log {
     }
 
     async fn leave_clean_mark(&self) -> Result<(), StorageError> {
-        let base = self.state.borrow().active().base;
-        self.cut_file(base).await?;
+        let (base, file) = {
+            let mut state = self.state.borrow_mut();
+            let base = state.active().base;
+            (base, state.take_file(base))
+        };
+        self.cut_file(base, file).await?;
         if self.state.borrow().on_disk.epochs_stale {
             self.save_epochs().await?;
         }
@@ -171,11 +193,11 @@ impl Log {
         Ok(())
     }
 
-    /// Waits until the flusher has nothing to do.
+    /// Waits until nothing is being flushed or finished.
     pub(super) async fn wait_idle(&self) {
         let receiver = {
             let mut state = self.state.borrow_mut();
-            if !state.flushing {
+            if !state.flushing && state.finishing == 0 {
                 return;
             }
             let (idle, receiver) = oneshot::channel();
@@ -184,5 +206,28 @@ impl Log {
         };
         // The flusher answers, or is gone with its executor.
         let _ = receiver.await;
+    }
+}
+
+/// A segment on its way to being finished.
+pub(super) struct Unfinished {
+    base: Offset,
+    snapshot: Bytes,
+    file: LongFile,
+}
+
+/// A segment's file that may be longer than its batches.
+struct LongFile {
+    /// Absent if it gave way to other writers.
+    writer: Option<Rc<File>>,
+    reserved: bool,
+}
+
+impl State {
+    /// Takes the writer of a segment, the only one whose file can be too long.
+    fn take_file(&mut self, base: Offset) -> LongFile {
+        let writer = self.writer.take_if(|writer| writer.segment == base);
+        let reserved = std::mem::take(&mut self.on_disk.reserved);
+        LongFile { writer: writer.map(|writer| writer.file), reserved }
     }
 }

@@ -14,12 +14,14 @@ use futures_lite::future::yield_now;
 use super::error::StorageError;
 use super::log::{Log, Phase, Writer};
 use super::place::{self, LOG_SUFFIX};
-use super::segment::Stage;
+use super::segment::{Segment, Stage};
 use crate::io::{Access, BLOCK_BYTES, File, align_down, align_up};
 use crate::model::Offset;
 
 /// Bytes of one direct write; a group has several of them in flight.
 const WRITE_BYTES_MAX: u64 = 256 << 10;
+/// Segments of one log being finished while the next is written; beyond that the flusher waits.
+const FINISHING_MAX: usize = 4;
 /// The first reservation of a new file.
 const RESERVE_BYTES_MIN: u64 = 64 << 10;
 /// The largest step by which a file's reservation grows.
@@ -77,9 +79,7 @@ impl Log {
         };
         if work.is_none() {
             state.flushing = false;
-            for idle in state.idle.drain(..) {
-                let _ = idle.send(());
-            }
+            state.tell_idle();
             drop(state);
             self.store.close_idle_writers();
         }
@@ -93,7 +93,16 @@ impl Log {
                 self.group_durable(&group);
                 Ok(())
             }
-            Work::Finish { segment, snapshot } => self.finish_segment(segment, snapshot).await,
+            Work::Finish { segment, snapshot } => {
+                let unfinished = self.begin_finish(segment, snapshot);
+                if self.state.borrow().finishing > FINISHING_MAX {
+                    self.finish(unfinished).await;
+                } else {
+                    let log = self.clone();
+                    glommio::spawn_local(async move { log.finish(unfinished).await }).detach();
+                }
+                Ok(())
+            }
             Work::SaveEpochs => self.save_epochs().await,
         }
     }
@@ -201,6 +210,10 @@ impl Log {
         let woken = {
             let mut state = self.state.borrow_mut();
             let state = &mut *state;
+            if matches!(state.phase, Phase::Poisoned(_)) {
+                // Given up while this was in flight; whoever waited knows.
+                return;
+            }
             if let Some(segment) = state.segment_mut(group.segment) {
                 self.store.remove_dirty(group.to - segment.durable);
                 segment.durable = segment.durable.max(group.to);
@@ -255,9 +268,9 @@ impl Log {
 
 impl super::log::State {
     fn next_work(&self) -> Option<Work> {
-        // Only the newest few segments can be unfinished.
-        let unfinished =
-            self.segments.iter().rev().take_while(|segment| !matches!(segment.stage, Stage::Finished)).last();
+        // Only the newest few segments are not durable yet.
+        let writable = |segment: &&Segment| matches!(segment.stage, Stage::Active | Stage::Rolled(_));
+        let unfinished = self.segments.iter().rev().take_while(writable).last();
         if let Some(segment) = unfinished {
             if segment.durable < segment.size {
                 let from = align_down(segment.durable);

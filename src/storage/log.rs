@@ -138,8 +138,12 @@ pub(super) struct State {
     pub waiters: VecDeque<Waiter>,
     /// Who waits for the flusher to have nothing to do.
     pub idle: Vec<oneshot::Sender<()>>,
+    /// The newest producer snapshot in a file of its own; a segment that ends above it is not deleted.
+    pub snapshot_at: Offset,
     pub phase: Phase,
     pub flushing: bool,
+    /// Segments being finished beside the flusher.
+    pub finishing: usize,
     pub on_disk: OnDisk,
 }
 
@@ -159,6 +163,16 @@ impl State {
     /// The segment that holds `offset`, or would.
     pub(super) fn segment_of(&self, offset: Offset) -> usize {
         self.segments.partition_point(|segment| segment.base <= offset).saturating_sub(1)
+    }
+
+    /// Tells those who wait for it that nothing is under way, if so.
+    pub(super) fn tell_idle(&mut self) {
+        if !self.flushing && self.finishing == 0 {
+            for idle in self.idle.drain(..) {
+                // Who no longer waits need not know.
+                let _ = idle.send(());
+            }
+        }
     }
 
     pub(super) fn check_invariants(&self) {
@@ -184,6 +198,8 @@ pub struct Log {
     pub(super) last_cold_end: Cell<Offset>,
     /// Opening a file reads this, renaming or removing one writes it: glommio panics where an open races a removal.
     pub(super) names: RwLock<()>,
+    /// Held while the leader epochs are saved.
+    pub(super) saving: Semaphore,
     /// Held by whatever changes segments other than by appending.
     pub(super) maintenance: Semaphore,
 }

@@ -78,9 +78,10 @@ impl Findings {
 
 impl Findings {
     /// Takes out the segments that lie wholly below the log start: their deletion was under way. Whether they are
-    /// whole does not matter any more.
-    fn take_below(&mut self, log_start: Offset) -> Vec<Offset> {
-        let below = self.segments.windows(2).take_while(|pair| pair[1].base <= log_start).count();
+    /// whole does not matter any more. One whose producers no later snapshot knows is still needed.
+    fn take_below(&mut self, log_start: Offset, snapshot_at: Offset) -> Vec<Offset> {
+        let gone = |pair: &&[Found]| pair[1].base <= log_start.min(snapshot_at);
+        let below = self.segments.windows(2).take_while(gone).count();
         self.segments.drain(..below).map(|found| found.base).collect()
     }
 }
@@ -92,6 +93,7 @@ struct Recovery<'a> {
     settings: LogSettings,
     epochs: EpochCache,
     epochs_stale: bool,
+    snapshot_at: Offset,
     /// Batches below this are in the snapshot already.
     replay_from: Offset,
     replay: &'a mut dyn FnMut(Replay),
@@ -116,6 +118,7 @@ impl Log {
             settings,
             epochs: EpochCache::default(),
             epochs_stale: false,
+            snapshot_at: Offset::NONE,
             replay_from: Offset::ZERO,
             replay,
         };
@@ -131,6 +134,7 @@ impl Log {
             state: RefCell::new(state),
             last_cold_end: Cell::new(Offset::NONE),
             names: RwLock::new(()),
+            saving: Semaphore::new(1),
             maintenance: Semaphore::new(1),
         }))
     }
@@ -154,8 +158,10 @@ impl Recovery<'_> {
             let path = self.directory.join(name);
             disk.remove_file(&path).await.map_err(StorageError::io("removing", &path))?;
         }
-        self.remove_segments(findings.take_below(log_start)).await?;
-        let mut segments = self.segments(&findings, log_start).await?;
+        let newest = self.newest_snapshot(&findings).await?;
+        self.snapshot_at = newest.as_ref().map_or(Offset::NONE, |(offset, _)| *offset);
+        self.remove_segments(findings.take_below(log_start, self.snapshot_at)).await?;
+        let mut segments = self.segments(&findings, newest, log_start).await?;
         let first = segments.first().map_or(Offset::ZERO, |segment| segment.base);
         let end = segments.last().map_or(Offset::ZERO, |segment| segment.next_offset);
         if end < log_start {
@@ -187,8 +193,10 @@ impl Recovery<'_> {
             writer: None,
             waiters: VecDeque::new(),
             idle: Vec::new(),
+            snapshot_at: self.snapshot_at,
             phase: Phase::Open,
             flushing: false,
+            finishing: 0,
             on_disk,
         }
     }
@@ -251,6 +259,7 @@ impl Recovery<'_> {
     async fn segments(
         &mut self,
         findings: &Findings,
+        newest: Option<(Offset, Bytes)>,
         log_start: Offset,
     ) -> Result<Vec<Segment>, StorageError> {
         if let Some(active) = self.cleanly_closed(findings) {
@@ -265,7 +274,13 @@ impl Recovery<'_> {
             segments.push(active);
             return Ok(segments);
         }
-        self.replay_from = self.choose_snapshot(findings).await?;
+        match newest {
+            Some((offset, snapshot)) => {
+                (self.replay)(Replay::Snapshot(snapshot));
+                self.replay_from = offset;
+            }
+            None => self.replay_from = findings.segments.first().map_or(Offset::ZERO, |first| first.base),
+        }
         let Some((last, closed)) = findings.segments.split_last() else {
             return Ok(vec![Segment::new(log_start)]);
         };
@@ -295,18 +310,17 @@ impl Recovery<'_> {
         Some(active.into_segment(Stage::Active))
     }
 
-    /// Replays the newest usable snapshot and returns its offset.
-    async fn choose_snapshot(&mut self, findings: &Findings) -> Result<Offset, StorageError> {
+    /// The newest usable producer snapshot and its offset.
+    async fn newest_snapshot(&self, findings: &Findings) -> Result<Option<(Offset, Bytes)>, StorageError> {
         for offset in &findings.snapshots {
             let path = place::file_of(&self.directory, *offset, PRODUCERS_SUFFIX);
             let Some(file) = self.read(&path, sidecar::SIDECAR_BYTES_MAX).await? else { continue };
             // A snapshot is written only after everything below its offset is durable.
             if let Some(body) = sidecar::open(sidecar::PRODUCERS, &file) {
-                (self.replay)(Replay::Snapshot(Bytes::copy_from_slice(body)));
-                return Ok(*offset);
+                return Ok(Some((*offset, Bytes::copy_from_slice(body))));
             }
         }
-        Ok(findings.segments.first().map_or(Offset::ZERO, |first| first.base))
+        Ok(None)
     }
 
     /// A segment that is not the last: it must end where the next begins.

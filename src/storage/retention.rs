@@ -81,7 +81,8 @@ impl Log {
     async fn delete_below_start(self: &Rc<Self>) -> Result<usize, StorageError> {
         let gone: Vec<Segment> = {
             let mut state = self.state.borrow_mut();
-            let start = state.bounds.start;
+            // Batches that no snapshot covers would be lost to their producers.
+            let start = state.bounds.start.min(state.snapshot_at);
             let count = state
                 .segments
                 .iter()
@@ -310,6 +311,10 @@ impl State {
         let (base, end) = (segment.base, segment.next_offset);
         // An empty log that begins anew at its start has nothing before it either.
         let anew = segment.size == 0 && base == self.bounds.start;
+        if anew || self.snapshot_at > end {
+            // An older one may be left; the next roll writes another.
+            self.snapshot_at = Offset::NONE;
+        }
         while self.segments.back().is_some_and(|last| last.base >= base || anew) {
             self.segments.pop_back();
         }

@@ -16,6 +16,8 @@ pub(super) enum Stage {
     Active,
     /// Takes no more appends; its end is still to be written. Carries the producer state at its end.
     Rolled(Bytes),
+    /// All of it is durable; its file is being cut, its sidecars are being written.
+    Finishing,
     /// Never changes again.
     Finished,
 }
