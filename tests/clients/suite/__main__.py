@@ -82,6 +82,7 @@ def run_section(suite, name, section, broker, chosen):
 
 def main():
     chosen = options()
+    brokers.end_cleanly()
     suite = Suite(chosen.only, chosen.verbose)
     try:
         broker = make_broker(chosen)

@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -189,6 +190,12 @@ class Kafka(Owned):
                     break
             time.sleep(0.02)
         (self.data / "kafka.pid").unlink(missing_ok=True)
+
+
+def end_cleanly():
+    """Makes SIGTERM and SIGHUP end this process through its `finally` clauses, which stop the broker and remove its data."""
+    for sent in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(sent, lambda number, _: sys.exit(128 + number))
 
 
 def find_binary(given, root):
