@@ -86,4 +86,4 @@ if [ -z "$record" ]; then
 fi
 
 java -Xmx512m -XX:+UseSerialGC -Dlog4j2.configurationFile="file:$(dirname "${LIBS%/\*}")/log4j2-tool.properties" \
-  -cp "$RUN/classes:$LIBS" differential.Main --home "$HERE" --kafka "$kafka" ${other:+--other "$other"} ${only:+--only "$only"}
+  -cp "$RUN/classes:$LIBS" differential.Main --home "$HERE" --kafka "$kafka" --peer "$peer" ${other:+--other "$other"} ${only:+--only "$only"}

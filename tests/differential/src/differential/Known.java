@@ -27,6 +27,10 @@ final class Known {
 
     private final List<Entry> entries = new ArrayList<>();
 
+    static Known none() {
+        return new Known();
+    }
+
     static Known read(Path file) throws IOException {
         Known known = new Known();
         int number = 0;
