@@ -103,7 +103,7 @@ impl Log {
     /// Opens the log of a partition, whatever state it was left in; a directory that is not there is an empty log.
     ///
     /// `replay` gets the newest producer snapshot, then the header of every batch after it. Damage before the last
-    /// segment, or a directory of another topic, is [`StorageError::Corrupt`].
+    /// segment is [`StorageError::Corrupt`]; a directory of an earlier topic of the same name is set aside.
     pub async fn open(
         store: &Rc<Store>,
         place: LogPlace,
@@ -150,7 +150,12 @@ impl Recovery<'_> {
         };
         let mut contents = contents.into_iter();
         let mut content = || contents.next().flatten();
-        let named = self.check_topic(place, content())?;
+        let metadata = content();
+        if let Some(other) = self.other_topic(place, metadata.as_deref())? {
+            self.set_aside(place, &other).await?;
+            return Ok(self.state(vec![Segment::new(Offset::ZERO)], Offset::ZERO, OnDisk::default()));
+        }
+        let named = metadata.is_some();
         let log_start = self.log_start(content())?;
         self.load_epochs(content());
         let mut findings = Findings::of(&entries, content());
@@ -216,20 +221,27 @@ impl Recovery<'_> {
         self.store.disk().sync_directory(&self.directory).await.map_err(failed)
     }
 
-    /// Whether `partition.metadata` is there; an error if it names another topic.
-    fn check_topic(&self, place: &LogPlace, content: Option<Vec<u8>>) -> Result<bool, StorageError> {
-        let Some(content) = content else { return Ok(false) };
-        let path = self.directory.join(METADATA_FILE);
-        let content = String::from_utf8_lossy(&content);
-        let expected = place.topic_id.to_string();
-        match place::topic_id_of(&content) {
-            Some(found) if found == expected => Ok(true),
-            Some(found) => {
-                let reason = format!("the directory belongs to topic id {found}, not {expected}");
-                Err(StorageError::corrupt(&path, 0, reason))
-            }
-            None => Err(StorageError::corrupt(&path, 0, "not a partition.metadata of version 0")),
-        }
+    /// The topic id that `partition.metadata` names, if it is not this topic's.
+    fn other_topic(&self, place: &LogPlace, metadata: Option<&[u8]>) -> Result<Option<String>, StorageError> {
+        let Some(content) = metadata else { return Ok(None) };
+        let content = String::from_utf8_lossy(content);
+        let Some(found) = place::topic_id_of(&content) else {
+            let path = self.directory.join(METADATA_FILE);
+            return Err(StorageError::corrupt(&path, 0, "not a partition.metadata of version 0"));
+        };
+        Ok((found != place.topic_id.to_string()).then(|| found.to_owned()))
+    }
+
+    /// Puts the directory of an earlier topic of this name on its way out. Its deletion was durable in the metadata
+    /// before this topic was created, but the broker stopped before it had renamed the directory.
+    async fn set_aside(&self, place: &LogPlace, other: &str) -> Result<(), StorageError> {
+        let disk = self.store.disk();
+        let target = place.deleted_directory(disk.directory(), uuid::Uuid::new_v4().as_u128());
+        tracing::warn!(
+            directory = %self.directory.display(), target = %target.display(),
+            "the directory belongs to a deleted topic of id {other}; it is set aside and removed at the next start"
+        );
+        disk.rename(&self.directory, &target).await.map_err(StorageError::io("renaming", &self.directory))
     }
 
     async fn read(&self, path: &std::path::Path, bytes_max: u64) -> Result<Option<Vec<u8>>, StorageError> {
