@@ -11,6 +11,7 @@ mod watchers;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -20,6 +21,7 @@ pub use producers::{Producer, ProducerTable, RecentBatch, SequenceError, Verdict
 pub use watchers::{Alarm, WatcherKey, Watchers};
 
 use crate::config::TopicSettings;
+use crate::metrics::ShardMetrics;
 use crate::model::{LeaderEpoch, Offset, TimestampMs, TopicPartition};
 use crate::record::BatchHeader;
 use crate::storage::{Log, LogObserver, LogPlace, LogSettings, ReadLimit, Replay, Slices, Store, TryRead};
@@ -37,10 +39,10 @@ pub struct Partition {
 }
 
 /// What the log tells, and what it asks for a snapshot of.
-#[derive(Default)]
 struct State {
     producers: RefCell<ProducerTable>,
     watchers: Watchers,
+    metrics: Arc<ShardMetrics>,
 }
 
 /// Where a batch went, or where it is already.
@@ -82,6 +84,8 @@ pub struct Read {
 
 impl LogObserver for State {
     fn durable_advanced(&self, end: Offset) {
+        // One durable group, whatever the number of appends in it.
+        self.metrics.logs.flushes.increment();
         self.watchers.advanced(end);
     }
 
@@ -101,9 +105,10 @@ impl Partition {
         place: LogPlace,
         leader_epoch: LeaderEpoch,
         settings: Rc<TopicSettings>,
+        metrics: Arc<ShardMetrics>,
     ) -> Result<Rc<Self>, PartitionError> {
         let id = TopicPartition { topic_id: place.topic_id, partition: place.partition };
-        let state = Rc::new(State::default());
+        let state = Rc::new(State { producers: RefCell::default(), watchers: Watchers::default(), metrics });
         let mut replayed = ProducerTable::default();
         let mut replay = |event: Replay| match event {
             Replay::Snapshot(bytes) => {
@@ -225,8 +230,14 @@ impl Partition {
             at_least_one: request.at_least_one,
         };
         let slices = match self.log.try_read(request.offset, limit) {
-            TryRead::Cached(slices) => slices,
-            TryRead::Cold => self.log.read(request.offset, limit).await?,
+            TryRead::Cached(slices) => {
+                self.state.metrics.logs.cache_hits.increment();
+                slices
+            }
+            TryRead::Cold => {
+                self.state.metrics.logs.cache_misses.increment();
+                self.log.read(request.offset, limit).await?
+            }
             TryRead::OutOfRange { .. } => return Err(self.out_of_range(request.offset)),
         };
         Ok(Read { bounds, slices, diverging: None })

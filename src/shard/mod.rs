@@ -71,7 +71,7 @@ impl Shard {
             started_with: settings.clone(),
             settings: RefCell::new(settings),
             image: RefCell::default(),
-            table: Rc::new(Table::new(id, shards, store.clone())),
+            table: Rc::new(Table::new(id, shards, store.clone(), metrics.clone())),
             router: Router::new(id, shards),
             waits: Waits::default(),
             budget: Budget::new(request_bytes_max),

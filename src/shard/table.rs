@@ -14,6 +14,7 @@ use hashbrown::HashMap;
 use super::Signal;
 use crate::config::{BrokerSettings, TopicSettings};
 use crate::metadata::{Image, TopicImage};
+use crate::metrics::ShardMetrics;
 use crate::model::{PartitionIndex, ShardId, TopicId, TopicPartition, owner_shard};
 use crate::partition::{Partition, PartitionError};
 use crate::storage::{LogPlace, Store};
@@ -46,6 +47,7 @@ pub struct Table {
     me: ShardId,
     shards: u16,
     store: Rc<Store>,
+    metrics: Arc<ShardMetrics>,
     opening: Rc<Semaphore>,
     /// Raised when a partition has opened or failed to.
     settled: Signal,
@@ -55,12 +57,13 @@ pub struct Table {
 
 impl Table {
     /// An empty table.
-    pub fn new(me: ShardId, shards: u16, store: Rc<Store>) -> Self {
+    pub fn new(me: ShardId, shards: u16, store: Rc<Store>, metrics: Arc<ShardMetrics>) -> Self {
         let opening = Rc::new(Semaphore::new(OPENING_MAX));
         Self {
             me,
             shards,
             store,
+            metrics,
             opening,
             settled: Signal::default(),
             topics: RefCell::default(),
@@ -185,8 +188,8 @@ impl Table {
         let place =
             LogPlace { topic: topic.image.name.clone(), topic_id: id.topic_id, partition: id.partition };
         let directory = place.directory(self.store.disk().directory());
-        let opened =
-            Partition::open(&self.store, place, partition.leader_epoch, topic.settings.clone()).await;
+        let (epoch, settings) = (partition.leader_epoch, topic.settings.clone());
+        let opened = Partition::open(&self.store, place, epoch, settings, self.metrics.clone()).await;
         let slot = match opened {
             Ok(partition) => Slot::Ready(partition),
             Err(error) => {
