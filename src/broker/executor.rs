@@ -14,6 +14,7 @@ use std::time::Duration;
 use futures_channel::oneshot;
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement, Task};
 
+use super::memory;
 use crate::cluster::ControllerHandle;
 use crate::config::BrokerSettings;
 use crate::handlers::Server;
@@ -88,7 +89,11 @@ async fn run(plan: Plan, links: Links) -> Result<(), String> {
     // The mesh numbers its peers; nothing else may number the shards.
     let id = ShardId(ends.as_ref().map_or(0, |(senders, _)| senders.peer_id() as u16));
     let disk = disk.map_err(|error| format!("{}: {error}", plan.data_dir.display()))?;
-    let limits = StoreLimits { cache_bytes_max: plan.memory.cache_bytes, ..StoreLimits::default() };
+    let limits = StoreLimits {
+        cache_bytes_max: plan.memory.cache_bytes,
+        open_files_max: memory::open_files_per_shard(plan.shards),
+        ..StoreLimits::default()
+    };
     let shard = Shard::new(ShardParts {
         id,
         shards: plan.shards,
@@ -161,5 +166,6 @@ async fn stop(server: &Rc<Server>, network: &Rc<Network>, tasks: Vec<Task<()>>, 
     glommio::timer::sleep(DRAIN_WAIT).await;
     network.shut_down();
     server.shard().table().close().await;
+    server.shard().store().disk().quiesce().await;
     let _ = done.send(());
 }

@@ -40,6 +40,18 @@ pub fn per_shard(usable: u64, shards: u16, settings: &BrokerSettings) -> Memory 
     Memory { cache_bytes: (cache / shards).max(CACHE_BYTES_MIN), request_bytes: requests.max(1) }
 }
 
+/// Of the files that the process may open, readers and writers of segments get a quarter each; connections the rest.
+const SEGMENT_FILES_SHARE: u64 = 4;
+const SEGMENT_FILES_MIN: usize = 64;
+const SEGMENT_FILES_MAX: usize = 16 * 1024;
+
+/// How many segment files one shard may hold open for reading, and as many for writing.
+pub fn open_files_per_shard(shards: u16) -> usize {
+    let allowed = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    let share = allowed / SEGMENT_FILES_SHARE / u64::from(shards.max(1));
+    usize::try_from(share).unwrap_or(SEGMENT_FILES_MAX).clamp(SEGMENT_FILES_MIN, SEGMENT_FILES_MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -19,7 +19,7 @@ use crate::model::{PartitionIndex, ShardId, TopicId, TopicPartition, owner_shard
 use crate::partition::{Partition, PartitionError};
 use crate::storage::{LogPlace, Store};
 
-/// Logs that one shard opens and recovers at the same time.
+/// Logs that one shard opens, recovers or closes at the same time.
 const OPENING_MAX: u64 = 32;
 
 /// A topic as requests see it.
@@ -144,17 +144,23 @@ impl Table {
 
     /// Closes every log; from now on no partition serves.
     pub async fn close(&self) {
-        let partitions: Vec<Slot> = self.partitions.borrow_mut().drain().map(|(_, slot)| slot).collect();
-        for slot in partitions {
+        let slots: Vec<Slot> = self.partitions.borrow_mut().drain().map(|(_, slot)| slot).collect();
+        let mut closing = vec![];
+        for slot in slots {
             if let Slot::Ready(partition) = slot {
                 partition.disturb();
-                if let Err(error) = partition.log().close().await {
-                    tracing::error!(
-                        "the log of partition {:?} is not closed cleanly: {error}",
-                        partition.id()
-                    );
-                }
+                let turns = self.opening.clone();
+                closing.push(glommio::spawn_local(async move {
+                    let _turn = turns.acquire_permit(1).await;
+                    if let Err(error) = partition.log().close().await {
+                        let id = partition.id();
+                        tracing::error!("the log of partition {id:?} is not closed cleanly: {error}");
+                    }
+                }));
             }
+        }
+        for task in closing {
+            task.await;
         }
     }
 
