@@ -3,7 +3,7 @@
 import time
 
 import wire
-from runner import Failure
+from runner import Failure, Skip
 from tools import corelog, kafka_tool, kcat, program, run
 
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
@@ -17,6 +17,23 @@ FAST = ("kcat", "confluent-kafka", "aiokafka", "franz-go", "sarama", "kafka-go",
 # kafka-go cannot be idempotent, and Corelog's command has no switch for it.
 IDEMPOTENT = tuple(client for client in PRODUCERS if client not in ("kafka-go", "corelog"))
 SETTLE_SECONDS_MAX = 10
+
+
+def available(client):
+    """Whether this client can run here at all."""
+    try:
+        {"kcat": kcat, "java": lambda: kafka_tool("kafka-topics"), "corelog": corelog}.get(client, lambda: program(client))()
+    except Skip:
+        return False
+    return True
+
+
+def reader_for(number, client):
+    """Rotates through the readers that are here, so that each reads from many producers, and none from itself."""
+    here = [reader for reader in READERS if reader != client and available(reader)]
+    if not here:
+        raise Skip("there is no other client to read with")
+    return here[number % len(here)]
 
 
 def produce(client, bootstrap, topic, path, codec="none", acks="all", idempotent=True, seconds=300):

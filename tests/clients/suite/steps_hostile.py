@@ -22,6 +22,7 @@ BYSTANDER_SECONDS_MAX = 3.0
 MEMORY_GROWTH_KB_MAX = {"Corelog": 150_000, "Kafka": 900_000}
 # Without an authorizer Kafka obeys these from anyone: garbage in them takes the node out of its own cluster.
 KAFKA_CLUSTER_APIS = {52, 53, 54, 56, 57, 58, 59, 62, 63, 64, 67, 70, 73, 80, 81, 82}
+INVALID_PARTITIONS, POLICY_VIOLATION = 37, 44
 INVALID_TOPIC, INVALID_REQUEST, UNKNOWN_TOPIC, INVALID_ACKS, UNSUPPORTED_VERSION = 17, 42, 3, 21, 35
 NAMES = ("../x", "../../etc/x", "a/b", ".", "..", "x" * 250, "", "ü", "a b", "a\0b", "a\\b", "a:b", "%2e%2e", "x\n")
 # What array counts and lengths may claim: the greatest in both encodings, minus one, zeros, and plain garbage.
@@ -255,6 +256,19 @@ def topic_names(broker):
     check(files_around(broker) == before, f"files appeared outside the data directory: {files_around(broker)}")
 
 
+def too_many_partitions(broker):
+    """Numbers of partitions that nobody can mean are refused at once, and nothing of them stays."""
+    with Connection(broker.bootstrap) as connection:
+        for count in ((1 << 31) - 1, 100_000_000, 0, -2):
+            error = connection.create_topic("too-many", count)
+            check(error in (INVALID_PARTITIONS, POLICY_VIOLATION), f"a topic of {count} partitions gave {error}")
+        for count in ((1 << 31) - 1, 100_000_000, 0, -2):
+            error = connection.add_partitions(TOPIC, count)
+            # Kafka fails to find the memory for it, and says -1.
+            check(error in (INVALID_PARTITIONS, POLICY_VIOLATION, -1), f"{count} partitions for a topic gave {error}")
+        check("too-many" not in connection.topics(), "a refused topic is there")
+
+
 def files_around(broker):
     return sorted(path.name for path in broker.work.iterdir())
 
@@ -336,6 +350,7 @@ STEPS = (
     ("a small batch that unpacks to 300 MB", gzip_bomb),
     ("wrong partitions and acks", produce_requests),
     ("topic names", topic_names),
+    ("numbers of partitions that nobody can mean", too_many_partitions),
     ("half-open connections", half_open),
     ("requests byte by byte", slow_loris),
     ("clients that never read", never_reads),

@@ -10,12 +10,13 @@ SIZE = 100_000
 
 
 def produce_and_read(broker, path, count, client, acks, idempotent):
+    reader = exchange.reader_for(0, client)
     topic = f"acks-{client}-{acks}-{'idempotent' if idempotent else 'plain'}"
     wire.create_topic(broker.bootstrap, topic)
     exchange.produce(client, broker.bootstrap, topic, path, acks=acks, idempotent=idempotent, seconds=60)
     exchange.settle(broker.bootstrap, topic, count)
     out = path.with_suffix(".came")
-    exchange.read("kcat" if client != "kcat" else "franz-go", broker.bootstrap, topic, out, count, seconds=60)
+    exchange.read(reader, broker.bootstrap, topic, out, count, seconds=60)
     exchange.same(path, out)
     wire.delete_topic(broker.bootstrap, topic)
 

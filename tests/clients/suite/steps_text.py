@@ -6,7 +6,7 @@ from pathlib import Path
 import corpus
 import exchange
 import wire
-from exchange import CODECS, FAST, PRODUCERS, READERS
+from exchange import CODECS, FAST, PRODUCERS
 from runner import Failure, Skip, check
 from tools import ROOT, kafka_tool, run
 
@@ -35,13 +35,8 @@ class Text:
         return self.written[(size, blank)]
 
 
-def reader_for(number, client):
-    """Rotates through the readers so that each reads from many producers, never from itself."""
-    rotated = [READERS[(number + step) % len(READERS)] for step in range(len(READERS))]
-    return next(reader for reader in rotated if reader != client)
-
-
-def exchange_text(broker, text, client, codec, reader, made):
+def exchange_text(broker, text, client, codec, number, made):
+    reader = exchange.reader_for(number, client)
     path, count = text.of(client)
     topic = f"text-{client}-{codec}"
     wire.create_topic(broker.bootstrap, topic, configs=TOPIC_SETTINGS)
@@ -51,7 +46,7 @@ def exchange_text(broker, text, client, codec, reader, made):
     exchange.read(reader, broker.bootstrap, topic, out, count)
     exchange.same(path, out)
     made[topic] = (path, codec)
-    return f"{count} lines, {path.stat().st_size / 1e6:.1f} MB"
+    return f"read by {reader}, {count} lines, {path.stat().st_size / 1e6:.1f} MB"
 
 
 def log_directory(broker):
@@ -114,9 +109,8 @@ def steps(suite, broker, options):
     number = 0
     for client in PRODUCERS:
         for codec in CODECS:
-            reader = reader_for(number, client)
             number += 1
-            suite.step(f"text: {client} {codec}, read by {reader}", exchange_text, broker, text, client, codec, reader, made)
+            suite.step(f"text: {client} {codec}", exchange_text, broker, text, client, codec, number, made)
             topic = f"text-{client}-{codec}"
             if options.size == "large" and topic in made:
                 suite.step(f"text: kafka-dump-log of {topic}", dump_segments, broker, {topic: made.pop(topic)}, 20)

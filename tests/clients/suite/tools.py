@@ -60,7 +60,7 @@ def run(command, stdin=b"", seconds=120):
 
 def need(part, what):
     if not (DEST / f"{part}.done").exists():
-        raise Skip(f"{what} is not installed (see tests/clients/setup.sh)")
+        raise Skip(f"not installed: {what} (see tests/clients/setup.sh)")
 
 
 def python():
