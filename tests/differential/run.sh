@@ -7,7 +7,7 @@
 #
 # Prints a line per scenario, then "N passed, N failed"; the exit status is 0 when nothing failed and no entry of
 # differences.txt is stale. Logs of the brokers stay in target/differential/. CORELOG names the binary to start
-# (default target/release/corelog), DIFFERENTIAL_PORT the first of five free ports (default 29092).
+# (default target/release/corelog), DIFFERENTIAL_PORT the first of five free ports (default 28092).
 set -euo pipefail
 
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"

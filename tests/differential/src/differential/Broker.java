@@ -25,6 +25,7 @@ final class Broker {
     final long startMs;
     int nodeId;
     String clusterId = "?";
+    String dataDirectory = "?";
     final Map<String, String> topicNames = new HashMap<>();
     private final Map<String, String> topicIds = new HashMap<>();
     private Wire control;
@@ -47,6 +48,8 @@ final class Broker {
                 clusterId = answer.path("clusterId").asText("?");
                 // Kafka refuses the first of these until its broker has a block of ids (error 14).
                 JsonNode first = ask(ApiKeys.INIT_PRODUCER_ID, 4, "{transactionalId:null,transactionTimeoutMs:60000}");
+                JsonNode directory = ask(ApiKeys.DESCRIBE_LOG_DIRS, 4, "{topics:[]}").path("results").path(0).path("logDir");
+                dataDirectory = directory.asText("").isEmpty() ? "?" : directory.asText();
                 if (first.path("errorCode").asInt() != 14) return;
             }
             if (System.currentTimeMillis() > end) throw new IllegalStateException(name + " does not answer at " + address + ": " + answer);

@@ -2,13 +2,14 @@
 //
 //  topic ids          -> "<id of NAME>"; an id that no topic has stays, unless it is neither zero nor the scenarios' own
 //  cluster id         -> "<cluster>", also inside texts; host:port inside texts -> "<address>"
-//  port, host         -> "<port>", "<host>" where they are the broker's own
+//  port, host         -> "<port>", "<host>" where they are the broker's own; the next port is the peer's controller
 //  node id            -> "<node>" in fields and lists that hold node ids, also inside texts where the field is a resource name
 //  throttleTimeMs     -> left out
 //  timestamps         -> "start+N ms" when a scenario gave them (both runs share their start), "<now>" when from the broker's clock
 //  times inside error messages -> the same, or "<time>" for limits counted from the broker's clock
 //  CRC of batches with an append time or a producer id -> "<crc>"
 //  producer ids       -> "<pid>"; fetch session ids -> "<session>" unless 0
+//  telemetry's client and subscription ids -> "<id>", "<n>"
 //  log directories    -> "<dir>"; bytes of the volume -> "<bytes>"
 //  offsets, epochs and times of the metadata log (DescribeQuorum) -> "<n>"; the finalized features' epoch -> "<epoch>"
 //  documentation of settings -> "<text>": each broker has its own words
@@ -82,6 +83,8 @@ final class Normal {
         if (NODE_FIELDS.contains(field)) return nodeId(given);
         if (TIMES.contains(field)) return time(given);
         if (field.equals("port") && n == broker.address.getPort()) return name("<port>");
+        if (field.equals("port") && n == broker.address.getPort() + 1) return name("<controller port>");
+        if (field.equals("subscriptionId")) return name("<n>");
         if (field.equals("sessionId") && n != 0) return name("<session>");
         if (field.equals("producerId") && n >= 0) return name("<pid>");
         if (field.equals("finalizedFeaturesEpoch") && n >= 0) return name("<epoch>");
@@ -107,6 +110,7 @@ final class Normal {
             case "topicId": case "voterDirectoryId": case "replicaDirectoryId": return id(text);
             case "logDir": return text.isEmpty() ? given : name("<dir>");
             case "clusterId": return text.equals(broker.clusterId) ? name("<cluster>") : given;
+            case "clientInstanceId": return name("<id>");
             case "documentation": return text.isEmpty() ? given : name("<text>");
             case "host": return text.equals(broker.address.getHostString()) ? name("<host>") : given;
             case "resourceName": return text.equals(String.valueOf(broker.nodeId)) ? name("<node>") : given;
@@ -115,8 +119,10 @@ final class Normal {
     }
 
     private String insideText(String text) {
-        String out = text.replace(broker.clusterId, "<cluster>")
-            .replace(broker.address.getHostString() + ":" + broker.address.getPort(), "<address>");
+        String host = broker.address.getHostString();
+        String out = text.equals(broker.dataDirectory) ? "<dir>" : text;
+        out = out.replace(broker.clusterId, "<cluster>").replace(host + ":" + (broker.address.getPort() + 1), "<controller>")
+            .replace(host + ":" + broker.address.getPort(), "<address>");
         for (Map.Entry<String, String> e : broker.topicNames.entrySet()) {
             if (out.contains(e.getKey())) out = out.replace(e.getKey(), "<id of " + e.getValue() + ">");
         }
