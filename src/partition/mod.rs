@@ -210,15 +210,12 @@ impl Partition {
         self.check_epoch(request.current_epoch)?;
         let bounds = self.bounds();
         let end_offset = self.log.log_end_offset();
-        if request.offset > end_offset || request.offset < Offset::ZERO {
-            return Err(self.out_of_range(request.offset));
-        }
         if request.last_fetched_epoch.0 >= 0
-            && let Some(diverging) = self.divergence(&request)
+            && let Some(diverging) = self.divergence(&request)?
         {
             return Ok(Read { bounds, slices: Slices::default(), diverging: Some(diverging) });
         }
-        if request.offset < bounds.log_start {
+        if request.offset < bounds.log_start || request.offset > end_offset {
             return Err(self.out_of_range(request.offset));
         }
         if request.offset >= bounds.high_watermark || (request.bytes_max == 0 && !request.at_least_one) {
@@ -292,19 +289,22 @@ impl Partition {
     pub fn check_epoch(&self, given: LeaderEpoch) -> Result<(), PartitionError> {
         let current = self.leader_epoch.get();
         match given {
-            // Any negative epoch means that the client knows none.
-            unknown if unknown < LeaderEpoch(0) => Ok(()),
+            LeaderEpoch::UNKNOWN => Ok(()),
             older if older < current => Err(PartitionError::FencedEpoch { given, current }),
             newer if newer > current => Err(PartitionError::UnknownEpoch { given, current }),
             _ => Ok(()),
         }
     }
 
-    fn divergence(&self, request: &ReadRequest) -> Option<(LeaderEpoch, Offset)> {
-        let none = (LeaderEpoch::UNKNOWN, Offset::NONE);
-        let (epoch, end) = self.log.end_offset_for(request.last_fetched_epoch).unwrap_or(none);
+    /// Where the reader's log departs from this one, if it does. A reader that has seen a newer epoch than this leader
+    /// knows is told that its offset is out of range, as in Kafka.
+    fn divergence(&self, request: &ReadRequest) -> Result<Option<(LeaderEpoch, Offset)>, PartitionError> {
+        let (epoch, end) = self.epoch_end(request.last_fetched_epoch);
+        if epoch == LeaderEpoch::UNKNOWN {
+            return Err(self.out_of_range(request.offset));
+        }
         let departs = end < request.offset || epoch < request.last_fetched_epoch;
-        departs.then_some((epoch, end))
+        Ok(departs.then_some((epoch, end)))
     }
 
     fn out_of_range(&self, requested: Offset) -> PartitionError {

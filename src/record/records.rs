@@ -155,11 +155,10 @@ pub fn first_at_or_after(
     Ok(found)
 }
 
-/// The greatest timestamp of the batch and the first record that has it; with log append time, which all records share,
-/// the last record, as Kafka answers (KIP-734).
+/// The greatest timestamp of the batch and the first record that has it (KIP-734); with log append time all share it.
 pub fn max_timestamp(batch: &[u8]) -> Result<(TimestampMs, Offset), BatchError> {
     let header = BatchHeader::parse_whole(batch)?;
-    let mut max = (header.max_timestamp, header.last_offset());
+    let mut max = (header.max_timestamp, header.base_offset);
     if header.timestamp_type() == TimestampType::CreateTime {
         let mut seen = None;
         each_timestamp(batch, &header, |timestamp, offset| {

@@ -136,7 +136,9 @@ pub fn single_batch(records: &Bytes, zstd: bool) -> Result<(Bytes, BatchHeader),
     if header.codec() == Some(Codec::Zstd) && !zstd {
         return Err(RecordError::new(RefusalKind::Codec, "zstd needs Produce version 7 or later"));
     }
-    match whole_entry(&records[size..])? {
+    // What follows the batch fails the request, but without words, as in Kafka.
+    let rest = whole_entry(&records[size..]).map_err(|error| RecordError { told: false, ..error })?;
+    match rest {
         None => Ok((records.slice(..size), header)),
         Some(_) => Err(RecordError::new(RefusalKind::Invalid, "more than one batch for a partition")),
     }

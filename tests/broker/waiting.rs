@@ -12,9 +12,7 @@ fn a_waiting_fetch_is_answered_when_data_arrives_on_any_shard() {
     let (mut consumer, mut producer) = (broker.connect(), broker.connect());
     create(&mut consumer, "tail");
     for (round, partition) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
-        let next = [(0, round + i64::from(partition == 1 && round == 0)), (1, round)];
-        let next = if partition == 0 { [(0, round), (1, round)] } else { next };
-        let next = if partition == 1 { [(0, round + 1), (1, round)] } else { next };
+        let next = [(0, round + i64::from(partition == 1)), (1, round)];
         consumer.send(&fetch("tail", &next, 10_000, 1), FETCH);
         broker.wait_until("the fetch waits", |broker| broker.metric("corelog_waiting_fetches") == 1.0);
         let began = Instant::now();
@@ -62,4 +60,16 @@ fn a_fetch_waits_for_the_bytes_it_asks_for() {
     let (_, response) = consumer.receive::<FetchRequest>(FETCH);
     let bytes: u32 = fetched(&response).iter().map(|header| header.size_bytes).sum();
     assert!(bytes >= 500, "{bytes} bytes");
+}
+
+#[test]
+fn a_partition_that_does_not_exist_does_not_hurry_the_others() {
+    let broker = Broker::start(&[]);
+    let mut consumer = broker.connect();
+    create(&mut consumer, "patient");
+    let began = Instant::now();
+    let response = consumer.ask(&fetch("patient", &[(0, 0), (5, 0)], 300, 1), FETCH);
+    let codes = response.responses.iter().flat_map(|topic| &topic.partitions).map(|found| found.error_code);
+    assert_eq!(codes.collect::<Vec<_>>(), [0, 3]);
+    assert!(began.elapsed() >= Duration::from_millis(300));
 }

@@ -17,11 +17,10 @@ use kafka_protocol::messages::fetch_request::FetchPartition;
 pub use session::SessionCache;
 use session::{Answered, FetchKey, Fetching, PartitionFetch, SessionError, SessionRequest, TopicRef};
 
-use super::topics::text;
 use super::{Outcome, Server, malformed};
 use crate::metrics::Stage;
 use crate::model::{LeaderEpoch, Offset, PartitionIndex, TopicId};
-use crate::protocol::fetch_response::{FetchAnswer, NodeEndpoint, TopicAnswer, encode};
+use crate::protocol::fetch_response::{FetchAnswer, TopicAnswer, encode};
 use crate::protocol::{ErrorCode, RequestHeader, decode};
 use read::{Limits, Target};
 
@@ -85,31 +84,19 @@ async fn answer(
     answer
 }
 
-/// Tells a client that asked the wrong broker, or with an old epoch, who leads (KIP-951).
+/// Tells a client that asked as a replica, or with an old epoch, who leads (KIP-951). The leader is this broker, whose
+/// address the client has.
 fn name_leaders(server: &Server, answer: &mut FetchAnswer) {
     let image = server.shard().image();
-    let mut leaders = std::collections::BTreeSet::new();
     for topic in &mut answer.topics {
         let Some(known) = image.topic_by_id(topic.id) else { continue };
         let moved = |code| matches!(code, ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch);
         for partition in topic.partitions.iter_mut().filter(|partition| moved(partition.error)) {
             if let Some(placed) = known.partition(partition.partition) {
                 partition.current_leader = Some((placed.leader, placed.leader_epoch));
-                leaders.insert(placed.leader);
             }
         }
     }
-    let endpoint = |id| {
-        let broker = image.broker(id)?;
-        let endpoint = broker.endpoints.first()?;
-        Some(NodeEndpoint {
-            node: id,
-            host: text(endpoint.host.clone()),
-            port: i32::from(endpoint.port),
-            rack: broker.rack.clone().map(text),
-        })
-    };
-    answer.node_endpoints = leaders.into_iter().filter_map(endpoint).collect();
 }
 
 /// Reads, and reads again when there is news, until there is enough to answer with or the time is over.
@@ -212,7 +199,8 @@ fn topic_ref(by_id: bool, id: uuid::Uuid, name: &kafka_protocol::protocol::StrBy
 
 /// What a request says of one partition; fields that its version lacks are unknown, not 0.
 fn wanted(partition: &FetchPartition, version: i16) -> PartitionFetch {
-    let since = |first: i16, epoch: i32| LeaderEpoch(if version >= first { epoch } else { -1 });
+    // Fetch alone takes every negative epoch as an unknown one.
+    let since = |first: i16, epoch: i32| LeaderEpoch(if version >= first { epoch.max(-1) } else { -1 });
     PartitionFetch {
         offset: Offset(partition.fetch_offset),
         max_bytes: partition.partition_max_bytes,

@@ -120,7 +120,10 @@ pub fn resolve(server: &Server, fetching: &Fetching, reader: Reader) -> Vec<Targ
             TopicRef::Id(id) => (StrBytes::default(), *id),
             TopicRef::Name(name) => (name.clone(), TopicId::ZERO),
         };
-        let answer = PartitionAnswer::failed(key.partition, error);
+        let mut answer = PartitionAnswer::failed(key.partition, error);
+        if error == ErrorCode::NotLeaderOrFollower {
+            answer.aborted_transactions = None;
+        }
         Target { name, topic_id, id: id.ok(), fetch: *fetch, answer }
     };
     fetching.partitions.iter().map(resolve).collect()
@@ -131,11 +134,13 @@ pub fn bytes(targets: &[Target]) -> usize {
     targets.iter().map(|target| target.answer.records_bytes()).sum()
 }
 
-/// Whether something must be told at once: an error, or that the reader's log departs from ours.
+/// Whether the answer must not wait: a read failed, the reader's log departs from ours, or nothing can be waited for.
+/// A partition that does not exist is no reason to hurry, as in Kafka.
 pub fn must_answer(targets: &[Target]) -> bool {
     let urgent =
         |target: &Target| target.answer.error != ErrorCode::None || target.answer.diverging_epoch.is_some();
-    targets.iter().any(urgent)
+    let mut readable = targets.iter().filter(|target| target.id.is_some()).peekable();
+    readable.peek().is_none() || readable.any(urgent)
 }
 
 /// The targets that each shard owns, by their place.
@@ -195,15 +200,17 @@ pub async fn all(server: &Rc<Server>, targets: &mut [Target], limits: Limits) {
     trim(targets, limits.bytes_max);
 }
 
-/// Cuts the records off that lie beyond `bytes_max` over all partitions; the first batch of all stays whole.
+/// Cuts the records off that lie beyond `bytes_max` over all partitions. Only the first batch of all may be larger than
+/// what was asked for.
 fn trim(targets: &mut [Target], bytes_max: usize) {
     let mut left = bytes_max;
     let mut found = false;
     for target in targets {
         let records = &mut target.answer.records;
         let size: usize = records.iter().map(Bytes::len).sum();
-        if size > left {
-            *records = whole_batches(records, left, !found);
+        let allowed = left.min(usize::try_from(target.fetch.max_bytes).unwrap_or(0));
+        if size > allowed {
+            *records = whole_batches(records, allowed, !found);
         }
         found |= !records.is_empty();
         left = left.saturating_sub(records.iter().map(Bytes::len).sum());

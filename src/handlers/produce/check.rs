@@ -66,6 +66,9 @@ pub fn partition(
     let accepted = accept(&batch, &header, &rules(&topic.settings), server.shard().now())
         .map_err(|error| Part { log_start_of: log_start_of(error.kind, partition), ..refused(error) })?;
     let Accepted { batch, header, log_append_time, .. } = accepted;
+    if header.size_bytes > topic.settings.segment.bytes {
+        return Err(Part::refused(ErrorCode::RecordListTooLarge));
+    }
     Ok(Checked { partition, batch, header, append_time: log_append_time })
 }
 
