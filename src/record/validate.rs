@@ -7,7 +7,7 @@
 use super::records::record_timestamp;
 use super::rewrite::{Stamp, recompress, restamp};
 use super::walk::{RecordHead, walk};
-use super::{BatchError, BatchHeader, Codec, TimestampType};
+use super::{BatchError, BatchHeader, Codec, HEADER_BYTES, TimestampType};
 use crate::model::{Offset, TimestampMs};
 use bytes::Bytes;
 
@@ -252,6 +252,9 @@ fn check_header(batch: &Bytes, header: &BatchHeader, rules: &BatchRules) -> Resu
     header.check_crc(batch)?;
     if header.codec().is_none() {
         return Err(unknown_codec(header));
+    }
+    if header.codec() == Some(Codec::Zstd) && header.size_bytes as usize == HEADER_BYTES {
+        return invalid("no compressed records at all".to_owned());
     }
     let offsets = i64::from(header.last_offset_delta) + 1;
     if offsets <= 0 || offsets != i64::from(header.record_count) {
