@@ -9,6 +9,7 @@ use super::connect::name_and_value;
 use super::failure::Failure;
 use crate::broker::{self, checks};
 use crate::config::{BrokerSettings, Flags, Sources};
+use crate::handlers::loggers;
 
 /// Where settings come from.
 #[derive(Clone, Debug, clap::Args)]
@@ -105,11 +106,20 @@ fn raise_open_files() {
     }
 }
 
+/// Logs to standard error from now on, at the levels of CORELOG_LOG; clients may change them (KIP-412).
 fn start_logging() -> Result<(), Failure> {
     let directives = std::env::var("CORELOG_LOG").unwrap_or_else(|_| "info".to_owned());
     let filter = tracing_subscriber::EnvFilter::try_new(&directives)
         .map_err(|error| Failure::Usage(format!("CORELOG_LOG={directives}: {error}")))?;
     let logging = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    logging.with_ansi(colours).try_init().map_err(|error| Failure::Failed(error.to_string()))
+    let logging = logging.with_ansi(colours).with_filter_reloading();
+    let filter = logging.reload_handle();
+    logging.try_init().map_err(|error| Failure::Failed(error.to_string()))?;
+    loggers::on_change(&directives, move |directives| {
+        if let Err(error) = filter.reload(tracing_subscriber::EnvFilter::new(directives)) {
+            tracing::error!("log levels cannot be changed: {error}");
+        }
+    });
+    Ok(())
 }
