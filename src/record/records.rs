@@ -119,9 +119,14 @@ impl Fields<'_> {
 /// The timestamp of the record with this delta.
 pub(super) fn record_timestamp(header: &BatchHeader, delta: i64) -> TimestampMs {
     match header.timestamp_type() {
-        TimestampType::CreateTime => TimestampMs(header.base_timestamp.get().wrapping_add(delta)),
+        TimestampType::CreateTime => create_time(header, delta),
         TimestampType::LogAppendTime => header.max_timestamp,
     }
+}
+
+/// The timestamp that the producer gave a record.
+pub(super) fn create_time(header: &BatchHeader, delta: i64) -> TimestampMs {
+    TimestampMs(header.base_timestamp.get().wrapping_add(delta))
 }
 
 /// Calls `visit` with the timestamp and offset of each record, until it answers `false`. Reads any codec as a stream, so

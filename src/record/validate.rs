@@ -4,7 +4,7 @@
 //! timestamp type that its header and the topic say; its offsets start at 0 and wait to be assigned. Producer state,
 //! transactions and the numbers of error codes are left to `partition` and `handlers`.
 
-use super::records::record_timestamp;
+use super::records::create_time;
 use super::rewrite::{Stamp, recompress, restamp};
 use super::walk::{RecordHead, walk};
 use super::{BatchError, BatchHeader, Codec, HEADER_BYTES, TimestampType};
@@ -309,7 +309,8 @@ impl<'a> RecordChecks<'a> {
     }
 
     fn record(&mut self, index: i32, head: RecordHead) {
-        let timestamp = record_timestamp(self.header, head.timestamp_delta);
+        // The record's own, whatever timestamp type the producer claims: the topic's is what will be stored.
+        let timestamp = create_time(self.header, head.timestamp_delta);
         self.renumber |= head.offset_delta != index;
         self.max_timestamp = self.max_timestamp.max(timestamp);
         if self.rules.require_keys && !head.has_key {

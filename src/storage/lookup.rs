@@ -11,7 +11,7 @@ use super::error::StorageError;
 use super::log::Log;
 use super::walk::ReadLimit;
 use crate::model::{LeaderEpoch, Offset, TimestampMs};
-use crate::record::{self, BatchHeader, TimestampType};
+use crate::record::{self, BatchHeader};
 
 /// Bytes of batches looked at together.
 const STEP_BYTES: u32 = 1 << 20;
@@ -101,11 +101,10 @@ impl Log {
         let last = self
             .find(from, limit, |batch, header| {
                 if best.is_none_or(|best| header.max_timestamp > best.0) {
-                    let stamped = header.timestamp_type() == TimestampType::LogAppendTime;
                     let mut in_batch: Option<(TimestampMs, Offset)> = None;
                     record::each_timestamp(batch, header, |timestamp, offset| {
                         let counts = offset >= start && offset < limit.end;
-                        let later = |seen: (TimestampMs, Offset)| timestamp > seen.0 || stamped;
+                        let later = |seen: (TimestampMs, Offset)| timestamp > seen.0;
                         if counts && in_batch.is_none_or(later) {
                             in_batch = Some((timestamp, offset));
                         }

@@ -206,5 +206,6 @@ fn wanted(partition: &FetchPartition, version: i16) -> PartitionFetch {
         max_bytes: partition.partition_max_bytes,
         current_epoch: since(9, partition.current_leader_epoch),
         last_fetched_epoch: since(12, partition.last_fetched_epoch),
+        answered_before: false,
     }
 }

@@ -111,6 +111,9 @@ impl Target {
 pub fn resolve(server: &Server, fetching: &Fetching, reader: Reader) -> Vec<Target> {
     let resolve = |(key, fetch): &(super::FetchKey, PartitionFetch)| {
         let found = match &key.topic {
+            TopicRef::Id(id) if fetch.answered_before => {
+                topics::by_id(server, *id).map_err(|_| ErrorCode::UnknownTopicOrPartition)
+            }
             TopicRef::Id(id) => topics::by_id(server, *id),
             TopicRef::Name(name) => topics::by_name(server, name),
         };

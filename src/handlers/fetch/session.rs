@@ -42,6 +42,8 @@ pub struct PartitionFetch {
     pub max_bytes: i32,
     pub current_epoch: LeaderEpoch,
     pub last_fetched_epoch: LeaderEpoch,
+    /// The session has answered this partition before, so that an id that is unknown now is a topic deleted meanwhile.
+    pub answered_before: bool,
 }
 
 /// The session part of a request, and what it lists.
@@ -263,7 +265,11 @@ impl Session {
         let count = self.partitions.len();
         let first = if count == 0 { 0 } else { self.cursor % count };
         let turn = self.partitions.iter().skip(first).chain(self.partitions.iter().take(first));
-        turn.map(|(key, known)| (key.clone(), known.fetch)).collect()
+        let fetch = |known: &Remembered| PartitionFetch {
+            answered_before: known.log_start != Offset::NONE,
+            ..known.fetch
+        };
+        turn.map(|(key, known)| (key.clone(), fetch(known))).collect()
     }
 
     fn answer(&mut self, fetching: &Fetching, answered: &[Answered]) -> Vec<bool> {
@@ -277,7 +283,9 @@ impl Session {
             included.push(seen.has_records || seen.is_error || moved);
             // After an error the partition is sent again when the error is over.
             known.high_watermark = if seen.is_error { Offset::NONE } else { seen.high_watermark };
-            known.log_start = seen.log_start;
+            if !seen.is_error {
+                known.log_start = seen.log_start;
+            }
             if seen.has_records {
                 self.cursor = index + 1;
             }

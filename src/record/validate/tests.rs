@@ -262,6 +262,16 @@ fn a_partition_of_a_request_holds_one_batch() {
     assert_eq!(split_batches(&Bytes::from(batch.repeat(3))).count(), 3);
 }
 
+#[test]
+fn a_claimed_timestamp_type_does_not_hide_the_records_own_timestamps() {
+    let mut claimed = built(Codec::None, &[5, 7, 6], None).to_vec();
+    claimed[22] |= 0x8; // Log append time.
+    claimed[27] = 1; // A base timestamp far in the future, which the header's greatest one hides.
+    let rules = BatchRules { after_max_ms: i64::MAX, ..RULES };
+    let accepted = judged(&sealed(claimed), &rules).expect("put right");
+    assert_eq!(accepted.header.max_timestamp, TimestampMs(0x0100_0000_0000_0007));
+}
+
 proptest! {
     /// Damage behind a checksum that fits: refused or put right, never a panic; what is accepted reads back in full.
     #[test]

@@ -15,6 +15,7 @@ fn fetch(offset: i64) -> PartitionFetch {
         max_bytes: 1000,
         current_epoch: LeaderEpoch::UNKNOWN,
         last_fetched_epoch: LeaderEpoch::UNKNOWN,
+        answered_before: false,
     }
 }
 
