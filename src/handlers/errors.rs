@@ -10,7 +10,7 @@ use crate::storage::StorageError;
 pub fn of_partition(error: &PartitionError) -> ErrorCode {
     match error {
         PartitionError::Unknown => ErrorCode::UnknownTopicOrPartition,
-        PartitionError::Recovering | PartitionError::ShuttingDown => ErrorCode::NotLeaderOrFollower,
+        PartitionError::Recovering => ErrorCode::NotLeaderOrFollower,
         PartitionError::Unavailable(_) => ErrorCode::KafkaStorageError,
         PartitionError::Storage(error) => of_storage(error),
         PartitionError::Sequence(SequenceError::StaleEpoch { .. }) => ErrorCode::InvalidProducerEpoch,

@@ -17,7 +17,7 @@ use glommio::net::{AcceptedTcpStream, TcpListener, TcpStream};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use slab::Slab;
 
-use super::connection::{Connection, borrowed};
+use super::connection::Connection;
 use crate::handlers::Server;
 use crate::model::ShardId;
 use crate::shard::Shard;
@@ -57,8 +57,8 @@ impl Loads {
     }
 }
 
-/// A shard's listener on `address`. Every shard has one on the same port (`SO_REUSEPORT`); `SO_REUSEADDR` lets a broker
-/// start while connections of the last one are still winding down.
+/// A shard's listener on `address`. Every shard has one on the same port (`SO_REUSEPORT`); `SO_REUSEADDR`, which
+/// accepted sockets inherit, lets a broker start while connections of the last one are still winding down.
 pub fn bind(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
     let socket = stream_socket(address)?;
     sockopt::set_socket_reuseport(&socket, true)?;
@@ -198,12 +198,9 @@ impl Network {
     }
 }
 
-/// Sets what every connection needs: answers must not wait to be filled up with later ones, and see below.
+/// Answers must not wait to be filled up with later ones.
 fn prepare(stream: &TcpStream) -> Result<SocketAddr, glommio::GlommioError<()>> {
     stream.set_nodelay(true)?;
-    // A socket without this that lingers after the broker was killed (`TIME_WAIT`, a minute) makes the port look taken
-    // to the probe of the broker's next start.
-    rustix::net::sockopt::set_socket_reuseaddr(borrowed(stream), true).map_err(std::io::Error::from)?;
     stream.peer_addr()
 }
 

@@ -25,6 +25,4 @@ pub enum PartitionError {
     UnknownEpoch { given: LeaderEpoch, current: LeaderEpoch },
     #[error("the in-sync replicas are fewer than min.insync.replicas ({required})")]
     NotEnoughReplicas { required: u16 },
-    #[error("the broker is shutting down")]
-    ShuttingDown,
 }
