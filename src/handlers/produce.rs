@@ -101,7 +101,10 @@ fn check_all(
                     answer.stamp(part, batch.append_time);
                     checked[part] = Some(batch);
                 }
-                Err(refused) => answer.fail(part, refused),
+                Err(refused) => {
+                    answer.fail(part, refused);
+                    checked[part] = None;
+                }
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::requests::{FETCH, PRODUCE, batch, create, fetch, fetched, produce, produced, sequenced};
 use crate::support::Broker;
+use bytes::Bytes;
 use kafka_protocol::messages::ProduceRequest;
 
 #[test]
@@ -76,6 +77,31 @@ fn a_failed_produce_without_acknowledgement_closes_the_connection() {
     assert!(connection.receive_frame().is_none());
     let response = broker.connect().ask(&fetch("silent", &[(0, 0)], 1_000, 1), FETCH);
     assert_eq!(fetched(&response).len(), 1);
+}
+
+#[test]
+fn of_a_partition_named_twice_the_last_batch_counts_also_if_it_is_refused() {
+    let broker = Broker::start(&[]);
+    let mut connection = broker.connect();
+    create(&mut connection, "twice");
+    let twice = |first: Bytes, last: Bytes| {
+        let mut request = produce("twice", 0, first, -1);
+        let last = produce("twice", 0, last, -1).topic_data[0].partition_data[0].clone();
+        request.topic_data[0].partition_data.push(last);
+        request
+    };
+    let damaged = {
+        let mut bytes = batch(&["damaged"]).to_vec();
+        *bytes.last_mut().unwrap() ^= 1;
+        Bytes::from(bytes)
+    };
+    let refused = connection.ask(&twice(batch(&["first"]), damaged.clone()), PRODUCE);
+    assert_eq!(refused.responses[0].partition_responses.len(), 1);
+    assert_eq!(produced(&refused).error_code, 2, "CORRUPT_MESSAGE");
+    let accepted = connection.ask(&twice(damaged, batch(&["a", "b"])), PRODUCE);
+    assert_eq!((produced(&accepted).error_code, produced(&accepted).base_offset), (0, 0));
+    let response = connection.ask(&fetch("twice", &[(0, 0)], 1_000, 1), FETCH);
+    assert_eq!(fetched(&response).len(), 1, "the first of the refused pair is not in the log");
 }
 
 #[test]

@@ -11,7 +11,7 @@ from runner import Failure, Skip, check
 from tools import ROOT, kafka_tool, run
 
 # (slow clients, fast clients), in bytes of text.
-SIZES = {"small": (2_500_000, 8_000_000), "large": (40_000_000, 256_000_000)}
+SIZES = {"small": (2_500_000, 8_000_000), "large": (200_000_000, 256_000_000)}
 TOPIC_SETTINGS = {"segment.bytes": 1 << 20}
 RECORD = re.compile(rb"^\| offset: (\d+) .*? headerKeys: \[.*?\] payload: ?(.*)$")
 BATCH = re.compile(rb"^baseOffset: (\d+) lastOffset: (\d+) count: (\d+) .*isvalid: (\w+)")
