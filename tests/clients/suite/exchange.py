@@ -36,7 +36,7 @@ def reader_for(number, client):
     return here[number % len(here)]
 
 
-def produce(client, bootstrap, topic, path, codec="none", acks="all", idempotent=True, seconds=1_800):
+def produce(client, bootstrap, topic, path, codec="none", acks="all", idempotent=True, seconds=300):
     idempotent = idempotent and client in IDEMPOTENT
     if client == "kcat":
         settings = ["-X", f"acks={acks}", "-X", f"enable.idempotence={str(idempotent).lower()}", "-X", "linger.ms=20"]
@@ -53,7 +53,7 @@ def produce(client, bootstrap, topic, path, codec="none", acks="all", idempotent
         run([*program(client), "produce", *options, "--idempotent", "yes" if idempotent else "no"], seconds=seconds)
 
 
-def read(client, bootstrap, topic, out, count, seconds=1_800):
+def read(client, bootstrap, topic, out, count, seconds=300):
     if client == "kcat":
         out.write_bytes(run([kcat(), "-C", "-b", bootstrap, "-t", topic, "-p", "0", "-o", "beginning", "-e", "-q"], seconds=seconds))
     elif client == "java":

@@ -12,6 +12,8 @@ from tools import ROOT, kafka_tool, run
 
 # (slow clients, fast clients), in bytes of text.
 SIZES = {"small": (2_500_000, 8_000_000), "large": (200_000_000, 256_000_000)}
+# What one client may take for one text.
+SECONDS_MAX = {"small": 300, "large": 1_800}
 TOPIC_SETTINGS = {"segment.bytes": 1 << 20}
 RECORD = re.compile(rb"^\| offset: (\d+) .*? headerKeys: \[.*?\] payload: ?(.*)$")
 BATCH = re.compile(rb"^baseOffset: (\d+) lastOffset: (\d+) count: (\d+) .*isvalid: (\w+)")
@@ -23,6 +25,7 @@ class Text:
     def __init__(self, directory, size):
         self.directory = directory
         self.slow, self.fast = SIZES[size]
+        self.seconds_max = SECONDS_MAX[size]
         self.written = {}
 
     def of(self, client):
@@ -40,10 +43,10 @@ def exchange_text(broker, text, client, codec, number, made):
     path, count = text.of(client)
     topic = f"text-{client}-{codec}"
     wire.create_topic(broker.bootstrap, topic, configs=TOPIC_SETTINGS)
-    exchange.produce(client, broker.bootstrap, topic, path, codec)
+    exchange.produce(client, broker.bootstrap, topic, path, codec, seconds=text.seconds_max)
     exchange.settle(broker.bootstrap, topic, count)
     out = text.directory / "came"
-    exchange.read(reader, broker.bootstrap, topic, out, count)
+    exchange.read(reader, broker.bootstrap, topic, out, count, text.seconds_max)
     exchange.same(path, out)
     made[topic] = (path, codec)
     return f"read by {reader}, {count} lines, {path.stat().st_size / 1e6:.1f} MB"
@@ -90,7 +93,7 @@ def dump_segments(broker, topics, per_topic):
     wanted = {segment: topic for topic in topics for segment in closed_segments(directory, topic)[:per_topic]}
     check(wanted, f"no segment of {len(topics)} topics was closed")
     files = ",".join(map(str, wanted))
-    out = run(kafka_tool("kafka-dump-log", "--files", files, "--print-data-log"), seconds=600)
+    out = run(kafka_tool("kafka-dump-log", "--files", files, "--print-data-log"), seconds=1_800)
     parts = re.split(rb"^Dumping (.+)\n", out, flags=re.MULTILINE)[1:]
     dumped = {Path(name.decode()): body for name, body in zip(parts[::2], parts[1::2])}
     texts = {path: path.read_bytes().split(b"\n") for path, _ in topics.values()}
