@@ -52,6 +52,8 @@ pub struct Counts {
     pub reconnects: u64,
     /// Partitions that were found at another broker.
     pub leader_changes: u64,
+    /// Records that were due and had no answer at the end of the run; their latencies count with their age then.
+    pub unanswered_records: u64,
 }
 
 /// What a worker recorded in one interval. Times count from the start of the run.

@@ -60,9 +60,16 @@ pub struct RecordPlan {
 #[serde(rename_all = "kebab-case")]
 pub enum SizePlan {
     Fixed(u32),
-    Uniform { min: u32, max: u32 },
+    Uniform {
+        min: u32,
+        max: u32,
+    },
     /// A log-normal distribution with this median, cut at `max`; `sigma` is that of the logarithm.
-    LogNormal { median: u32, sigma: f64, max: u32 },
+    LogNormal {
+        median: u32,
+        sigma: f64,
+        max: u32,
+    },
 }
 
 /// Keys of records. Keys are decimal numbers with a prefix, so that runs with equal seeds have equal keys. A record's
@@ -71,10 +78,17 @@ pub enum SizePlan {
 #[serde(rename_all = "kebab-case")]
 pub enum KeyPlan {
     None,
-    Uniform { count: u32 },
-    Zipf { count: u32, exponent: f64 },
+    Uniform {
+        count: u32,
+    },
+    Zipf {
+        count: u32,
+        exponent: f64,
+    },
     /// 0, 1, 2, … up to `count`, then from 0 again.
-    Sequential { count: u32 },
+    Sequential {
+        count: u32,
+    },
 }
 
 /// Values of records.
@@ -137,8 +151,21 @@ pub struct ProducerPlan {
     pub linger_ms: f64,
     /// Records per second over all connections (open loop); 0 sends as fast as answers come (closed loop).
     pub rate: f64,
+    /// With a rate, when the records of a batch are due.
+    pub arrivals: Arrivals,
     /// Producer ids and sequence numbers (KIP-98), so that retries do not duplicate.
     pub idempotent: bool,
+}
+
+/// When the records of a batch are due in an open loop.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Arrivals {
+    /// Each at its own time, evenly; a batch takes those that are due, as a producer does.
+    #[default]
+    Spread,
+    /// All at once: a rate of whole batches. Ready-made batches are always due so.
+    Together,
 }
 
 /// How records are read.
@@ -213,7 +240,15 @@ impl Default for RecordPlan {
 
 impl Default for ProducerPlan {
     fn default() -> Self {
-        Self { connections: 16, in_flight: 5, acks: -1, linger_ms: 0.0, rate: 0.0, idempotent: false }
+        Self {
+            connections: 16,
+            in_flight: 5,
+            acks: -1,
+            linger_ms: 0.0,
+            rate: 0.0,
+            arrivals: Arrivals::Spread,
+            idempotent: false,
+        }
     }
 }
 
