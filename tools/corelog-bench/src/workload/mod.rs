@@ -60,16 +60,9 @@ pub struct RecordPlan {
 #[serde(rename_all = "kebab-case")]
 pub enum SizePlan {
     Fixed(u32),
-    Uniform {
-        min: u32,
-        max: u32,
-    },
+    Uniform { min: u32, max: u32 },
     /// A log-normal distribution with this median, cut at `max`; `sigma` is that of the logarithm.
-    LogNormal {
-        median: u32,
-        sigma: f64,
-        max: u32,
-    },
+    LogNormal { median: u32, sigma: f64, max: u32 },
 }
 
 /// Keys of records. Keys are decimal numbers with a prefix, so that runs with equal seeds have equal keys. A record's
@@ -78,17 +71,10 @@ pub enum SizePlan {
 #[serde(rename_all = "kebab-case")]
 pub enum KeyPlan {
     None,
-    Uniform {
-        count: u32,
-    },
-    Zipf {
-        count: u32,
-        exponent: f64,
-    },
+    Uniform { count: u32 },
+    Zipf { count: u32, exponent: f64 },
     /// 0, 1, 2, … up to `count`, then from 0 again.
-    Sequential {
-        count: u32,
-    },
+    Sequential { count: u32 },
 }
 
 /// Values of records.
