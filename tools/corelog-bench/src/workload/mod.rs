@@ -3,6 +3,17 @@
 //! Key invariant: a [`Workload`] that passed `check` can be driven; it holds everything that a run depends on, so that a
 //! run can be repeated from its file. Driving it is left to `drive`.
 
+mod check;
+mod error;
+mod named;
+mod read;
+mod set;
+
+pub use check::{Kind, STAMPED_VALUE_BYTES_MIN, VALUE_BYTES_MAX};
+pub use error::WorkloadError;
+pub use named::{all, named};
+pub use set::set;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -60,9 +71,16 @@ pub struct RecordPlan {
 #[serde(rename_all = "kebab-case")]
 pub enum SizePlan {
     Fixed(u32),
-    Uniform { min: u32, max: u32 },
+    Uniform {
+        min: u32,
+        max: u32,
+    },
     /// A log-normal distribution with this median, cut at `max`; `sigma` is that of the logarithm.
-    LogNormal { median: u32, sigma: f64, max: u32 },
+    LogNormal {
+        median: u32,
+        sigma: f64,
+        max: u32,
+    },
 }
 
 /// Keys of records. Keys are decimal numbers with a prefix, so that runs with equal seeds have equal keys. A record's
@@ -71,10 +89,17 @@ pub enum SizePlan {
 #[serde(rename_all = "kebab-case")]
 pub enum KeyPlan {
     None,
-    Uniform { count: u32 },
-    Zipf { count: u32, exponent: f64 },
+    Uniform {
+        count: u32,
+    },
+    Zipf {
+        count: u32,
+        exponent: f64,
+    },
     /// 0, 1, 2, … up to `count`, then from 0 again.
-    Sequential { count: u32 },
+    Sequential {
+        count: u32,
+    },
 }
 
 /// Values of records.
