@@ -3,6 +3,17 @@
 //! Key invariant: a [`Workload`] that passed `check` can be driven; it holds everything that a run depends on, so that a
 //! run can be repeated from its file. Driving it is left to `drive`.
 
+mod check;
+mod error;
+mod named;
+mod read;
+mod set;
+
+pub use check::{Kind, STAMPED_VALUE_BYTES_MIN, VALUE_BYTES_MAX};
+pub use error::WorkloadError;
+pub use named::{all, named};
+pub use set::set;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
