@@ -76,7 +76,8 @@ mod tests {
             prop_assert!(frame.is_empty());
             prop_assert_eq!(read_correlation, correlation);
             let topic = &answer.responses[0];
-            prop_assert!(if version >= 13 { topic.topic_id.as_bytes() == &id } else { topic.name.as_str() == "orders" });
+            let named = if version >= 13 { topic.topic_id.as_bytes() == &id } else { topic.name.as_str() == "orders" };
+            prop_assert!(named);
             let answered = &topic.partition_responses[0];
             prop_assert_eq!((answered.index, answered.error_code), (partition, error));
         }

@@ -102,7 +102,8 @@ impl Shared {
     /// The broker that leads a partition now, and the leader's epoch.
     pub(super) fn leader(&self, partition: i32) -> (i32, i32) {
         let brokers = self.addresses.len() as i32;
-        let moved = self.options.faults.move_leaders_after.is_some_and(|after| self.since_first() >= after);
+        let moved =
+            self.options.faults.move_leaders_after.is_some_and(|after| self.since_first() >= Some(after));
         let epoch = i32::from(moved);
         (partition.wrapping_add(epoch).rem_euclid(brokers), epoch)
     }
@@ -138,11 +139,12 @@ impl Shared {
 
     /// How long answers that are ready now must wait.
     pub(super) fn held_back(&self) -> Option<Duration> {
-        if self.has_faults { self.options.faults.held_back(self.since_first()) } else { None }
+        if self.has_faults { self.options.faults.held_back(self.since_first()?) } else { None }
     }
 
-    fn since_first(&self) -> Duration {
-        self.first_request.get().map_or(Duration::ZERO, Instant::elapsed)
+    /// `None` before the first request.
+    fn since_first(&self) -> Option<Duration> {
+        self.first_request.get().map(Instant::elapsed)
     }
 
     pub(super) fn produce_requests(&self) -> u64 {

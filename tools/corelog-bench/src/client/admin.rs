@@ -50,7 +50,10 @@ impl Cluster {
 
     /// Removes the plan's topics. One that is gone already is no error.
     pub async fn remove_topics(&mut self, plan: &TopicPlan) -> Result<(), ClientError> {
-        let names = topic_names(plan);
+        self.remove(&topic_names(plan)).await
+    }
+
+    async fn remove(&mut self, names: &[String]) -> Result<(), ClientError> {
         let timeout_ms = self.timeout_ms();
         let request = |version| {
             let request = DeleteTopicsRequest::default().with_timeout_ms(timeout_ms);
@@ -74,15 +77,30 @@ impl Cluster {
         }
     }
 
+    /// Creates all topics or none.
     async fn create(&mut self, plan: &TopicPlan, factor: i16) -> Result<(), ClientError> {
+        let mut creation = Creation { left: topic_names(plan), created: vec![], timed_out: vec![] };
+        let created = self.create_each(plan, factor, &mut creation).await;
+        if created.is_err() && !creation.created.is_empty() {
+            // What the user can act on is why the others could not be created.
+            let _ = self.remove(&creation.created).await;
+        }
+        created
+    }
+
+    async fn create_each(
+        &mut self,
+        plan: &TopicPlan,
+        factor: i16,
+        creation: &mut Creation,
+    ) -> Result<(), ClientError> {
         let configs = plan.settings.iter().map(|(name, value)| {
             CreatableTopicConfig::default().with_name(text(name)).with_value(Some(text(value)))
         });
         let configs: Vec<CreatableTopicConfig> = configs.collect();
         let timeout_ms = self.timeout_ms();
         let deadline = self.deadline();
-        let mut left = topic_names(plan);
-        while !left.is_empty() {
+        while !creation.left.is_empty() {
             let request = |version| {
                 let old = version < DEFAULT_FACTOR_FROM && factor == BROKERS_CHOICE;
                 let topic = |name: &String| {
@@ -93,22 +111,19 @@ impl Cluster {
                         .with_configs(configs.clone())
                 };
                 CreateTopicsRequest::default()
-                    .with_topics(left.iter().map(topic).collect())
+                    .with_topics(creation.left.iter().map(topic).collect())
                     .with_timeout_ms(timeout_ms)
             };
             let answer = self.call_controller(request).await?;
             let mut failure = None;
             for topic in &answer.topics {
-                match topic.error_code {
-                    0 => left.retain(|name| *name != topic.name.as_str()),
-                    code => failure = Some(creation_error(&topic.name, code, topic.error_message.as_deref())),
-                }
+                let failed =
+                    creation.on_answer(&topic.name, topic.error_code, topic.error_message.as_deref());
+                failure = failure.or(failed);
             }
-            if left.is_empty() {
-                return Ok(());
-            }
+            let Some(first_left) = creation.left.first() else { break };
             let silent = || {
-                let what = format!("topic {} cannot be created", left[0]);
+                let what = format!("topic {first_left} cannot be created");
                 ClientError::refused(what, -1, Some("the broker's answer leaves it out"))
             };
             self.pause_before_retry(failure.unwrap_or_else(silent), deadline).await?;
@@ -159,14 +174,31 @@ impl Cluster {
     }
 }
 
-fn creation_error(name: &str, code: i16, words: Option<&str>) -> ClientError {
-    let what = format!("topic {name} cannot be created");
-    if code == ErrorCode::TopicAlreadyExists.code() {
-        let message =
+/// How far a creation of topics has come.
+struct Creation {
+    left: Vec<String>,
+    created: Vec<String>,
+    /// Those that the broker may have created after it gave up waiting.
+    timed_out: Vec<String>,
+}
+
+impl Creation {
+    /// What the broker says of one topic; returns why it was not created.
+    fn on_answer(&mut self, name: &str, code: i16, words: Option<&str>) -> Option<ClientError> {
+        let exists = code == ErrorCode::TopicAlreadyExists.code();
+        if code == 0 || exists && self.timed_out.iter().any(|known| known == name) {
+            self.left.retain(|left| left != name);
+            self.created.push(name.to_owned());
+            return None;
+        }
+        if code == ErrorCode::RequestTimedOut.code() {
+            self.timed_out.push(name.to_owned());
+        }
+        let what = format!("topic {name} cannot be created");
+        const EXISTS: &str =
             "it exists already; choose another name, remove it, or run on it as it is (without --create)";
-        return ClientError::refused(what, code, Some(message));
+        Some(ClientError::refused(what, code, if exists { Some(EXISTS) } else { words }))
     }
-    ClientError::refused(what, code, words)
 }
 
 fn text(value: &str) -> StrBytes {
@@ -182,5 +214,16 @@ mod tests {
         let plan = |topics| TopicPlan { name: "t".to_owned(), topics, ..TopicPlan::default() };
         assert_eq!(topic_names(&plan(1)), ["t"]);
         assert_eq!(topic_names(&plan(3)), ["t-0", "t-1", "t-2"]);
+    }
+
+    #[test]
+    fn a_topic_that_exists_is_ours_only_if_its_creation_timed_out() {
+        let (exists, timed_out) = (ErrorCode::TopicAlreadyExists.code(), ErrorCode::RequestTimedOut.code());
+        let mut creation =
+            Creation { left: vec!["a".to_owned(), "b".to_owned()], created: vec![], timed_out: vec![] };
+        assert!(creation.on_answer("a", timed_out, None).is_some_and(|error| error.is_retriable()));
+        assert!(creation.on_answer("a", exists, None).is_none());
+        assert!(creation.on_answer("b", exists, None).is_some_and(|error| !error.is_retriable()));
+        assert_eq!((creation.left, creation.created), (vec!["b".to_owned()], vec!["a".to_owned()]));
     }
 }

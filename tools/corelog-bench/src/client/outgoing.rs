@@ -152,7 +152,7 @@ mod tests {
             takes in prop::collection::vec(0..400_000_usize, 1..20),
         ) {
             let mut outgoing = Outgoing::default();
-            let (mut expected, mut sent) = (vec![], vec![]);
+            let (mut expected, mut sent): (Vec<u8>, Vec<u8>) = (vec![], vec![]);
             for (turn, (size, slice)) in additions.iter().enumerate() {
                 let bytes: Vec<u8> = (0..*size).map(|at| (at * 31 + turn) as u8).collect();
                 expected.extend(&bytes);
