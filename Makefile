@@ -8,10 +8,10 @@ ARGS ?=
 BINARY := target/release/corelog
 
 .DEFAULT_GOAL := help
-.PHONY: help run test verify bench differential build needs fmt clippy tidy unit integration clients deny
+.PHONY: help run test verify bench bench-compare differential build needs fmt clippy tidy unit integration clients deny
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: build ## Build and run a broker on 127.0.0.1:9092, data under ./data (ARGS="--shards 2 ...")
 	$(BINARY) serve $(ARGS)
@@ -23,27 +23,30 @@ verify: fmt clippy tidy unit integration ## Formatting, lints, house rules, unit
 bench: needs ## Benchmarks of the pure parts (ARGS="record" for one)
 	$(CARGO) bench $(CARGO_FLAGS) $(if $(ARGS),--bench $(ARGS),--benches)
 
+bench-compare: build ## One workload against Apache Kafka and against Corelog, side by side (needs a JDK and Maven)
+	benches/peers/bench-compare.sh $(ARGS)
+
 differential: build ## The same requests to Apache Kafka and to Corelog, answers compared (needs a JDK and Maven)
 	tests/differential/run.sh $(ARGS)
 
-build: needs ## Build the broker with optimisation
-	$(CARGO) build --release $(CARGO_FLAGS)
+build: needs ## Build the broker and the load generator with optimisation
+	CORELOG_GIT_REVISION="$$(git rev-parse --short=12 HEAD 2>/dev/null)" $(CARGO) build --release --workspace $(CARGO_FLAGS)
 
 fmt: needs ## Check formatting
 	$(CARGO) fmt --check
 
 clippy: needs ## Lints, warnings denied
-	$(CARGO) clippy --all-targets $(CARGO_FLAGS) -- -D warnings
+	$(CARGO) clippy --workspace --all-targets $(CARGO_FLAGS) -- -D warnings
 
 tidy: needs ## The house rules: sizes, room order, pure rooms, names
 	$(CARGO) test $(CARGO_FLAGS) --test tidy
 
 unit: needs ## Unit tests and the examples in the documentation
-	$(CARGO) test $(CARGO_FLAGS) --lib --bins
-	$(CARGO) test $(CARGO_FLAGS) --doc
+	$(CARGO) test --workspace $(CARGO_FLAGS) --lib --bins
+	$(CARGO) test --workspace $(CARGO_FLAGS) --doc
 
 integration: needs ## Tests that start the real binary, and the house rules
-	$(CARGO) test $(CARGO_FLAGS) --test '*'
+	$(CARGO) test --workspace $(CARGO_FLAGS) --test '*'
 
 clients: build ## Real clients in five languages against a broker (installed under target/clients; ARGS="--size large")
 	tests/clients/run.sh --broker-binary $(BINARY) $(if $(ARGS),$(ARGS),--size small)

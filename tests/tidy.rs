@@ -12,30 +12,51 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// The rooms, lowest first: a room imports only rooms that stand above it in this list.
-pub const ROOMS: [&str; 17] = [
-    "model",
-    "config",
-    "metrics",
-    "record",
-    "protocol",
-    "metadata",
-    "coordinator",
-    "io",
-    "storage",
-    "partition",
-    "shard",
-    "cluster",
-    "handlers",
-    "network",
-    "control",
-    "broker",
-    "cli",
-];
+/// A crate with rooms.
+#[derive(Debug)]
+pub struct House {
+    /// Its sources, from the repository's root.
+    pub sources: &'static str,
+    /// Lowest first: a room imports only rooms that stand above it in this list.
+    pub rooms: &'static [&'static str],
+    /// Rooms without a runtime, files, sockets, a clock or randomness: time and chance are arguments there.
+    pub pure: &'static [&'static str],
+}
 
-/// Rooms without a runtime, files, sockets, a clock or randomness: time and chance are arguments there.
-pub const PURE_ROOMS: [&str; 7] =
-    ["model", "config", "metrics", "record", "protocol", "metadata", "coordinator"];
+/// The crates with rooms: the broker and its load generator.
+pub const HOUSES: [House; 2] = [
+    House {
+        sources: "src",
+        rooms: &[
+            "model",
+            "config",
+            "metrics",
+            "record",
+            "protocol",
+            "metadata",
+            "coordinator",
+            "io",
+            "storage",
+            "partition",
+            "shard",
+            "cluster",
+            "handlers",
+            "network",
+            "control",
+            "broker",
+            "cli",
+        ],
+        pure: &["model", "config", "metrics", "record", "protocol", "metadata", "coordinator"],
+    },
+    House {
+        sources: "tools/corelog-bench/src",
+        rooms: &[
+            "workload", "payload", "verify", "schedule", "measure", "result", "report", "host", "client",
+            "ceiling", "drive", "cli",
+        ],
+        pure: &["workload", "payload", "verify", "schedule", "measure", "result"],
+    },
+];
 
 /// Folders and files that hold nothing of the repository's own, wherever they lie.
 const SKIPPED: [&str; 4] = ["target", ".git", "node_modules", "__pycache__"];
@@ -77,21 +98,26 @@ fn every_file_keeps_the_house_rules() {
 }
 
 #[test]
-fn the_library_lists_the_rooms_in_their_order() {
+fn the_libraries_list_their_rooms_in_order() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let library = std::fs::read_to_string(root.join("src/lib.rs")).expect("src/lib.rs is readable");
-    let listed: Vec<&str> =
-        library.lines().filter_map(|line| line.trim().strip_prefix("pub mod ")?.strip_suffix(';')).collect();
-    assert_eq!(listed, ROOMS);
-    let folders: BTreeSet<String> = std::fs::read_dir(root.join("src"))
-        .expect("src is readable")
-        .filter_map(|entry| {
-            let entry = entry.ok()?;
-            entry.path().is_dir().then(|| entry.file_name().to_string_lossy().into_owned())
-        })
-        .collect();
-    let rooms: BTreeSet<String> = ROOMS.iter().map(ToString::to_string).collect();
-    assert_eq!(folders, rooms, "each folder of src/ is a room and each room has its folder");
+    for house in &HOUSES {
+        let sources = root.join(house.sources);
+        let library = std::fs::read_to_string(sources.join("lib.rs")).expect("lib.rs is readable");
+        let listed: Vec<&str> = library
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("pub mod ")?.strip_suffix(';'))
+            .collect();
+        assert_eq!(listed, house.rooms);
+        let folders: BTreeSet<String> = std::fs::read_dir(&sources)
+            .expect("the sources are readable")
+            .filter_map(|entry| {
+                let entry = entry.ok()?;
+                entry.path().is_dir().then(|| entry.file_name().to_string_lossy().into_owned())
+            })
+            .collect();
+        let rooms: BTreeSet<String> = house.rooms.iter().map(ToString::to_string).collect();
+        assert_eq!(folders, rooms, "each folder of {} is a room and each room has its folder", house.sources);
+    }
 }
 
 /// Every file below `root`, relative to it.

@@ -9,7 +9,7 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 
-use crate::{PURE_ROOMS, ROOMS, Violation};
+use crate::{HOUSES, House, Violation};
 
 /// Lines of a function, from its signature to its closing brace.
 const FUNCTION_LINES_MAX: usize = 70;
@@ -20,7 +20,7 @@ const PARAMETERS_MAX: usize = 5;
 /// Words that name nothing: a type called so has no subject.
 const BANNED_WORDS: [&str; 6] = ["Context", "Manager", "Helper", "Helpers", "Utils", "Util"];
 /// Crates and names that bring a runtime, files, sockets, a clock or randomness into a room.
-const IMPURE_NAMES: [&str; 16] = [
+const IMPURE_NAMES: [&str; 17] = [
     "async",
     "await",
     "glommio",
@@ -30,7 +30,8 @@ const IMPURE_NAMES: [&str; 16] = [
     "libc",
     "Instant",
     "SystemTime",
-    "rand",
+    "from_os_rng",
+    "OsRng",
     "getrandom",
     "thread_rng",
     "new_v4",
@@ -38,6 +39,8 @@ const IMPURE_NAMES: [&str; 16] = [
     "RandomState",
     "futures_lite",
 ];
+/// Names of `rand` that are not seeded by the caller.
+const IMPURE_RAND: [&str; 5] = ["rng", "random", "random_range", "random_bool", "fill"];
 /// Modules of `std` that do.
 const IMPURE_STD: [&str; 6] = ["fs", "net", "thread", "process", "os", "env"];
 
@@ -58,19 +61,20 @@ pub fn check(file: &Path, content: &str, violations: &mut Vec<Violation>) {
     let mut rules = Rules { file, violations };
     rules.file_name();
     rules.visit_file(&parsed);
-    let Some(room) = room_of(file) else { return };
+    let Some((house, room)) = room_of(file) else { return };
     let tokens: TokenStream = content.parse().expect("what syn parsed has tokens");
-    let tests = is_test_file(file);
-    let mut scan =
-        Scan { rules, room, above: modules_above(file), pure: PURE_ROOMS.contains(&room) && !tests };
+    let pure = house.pure.contains(&room) && !is_test_file(file);
+    let mut scan = Scan { rules, house, room, above: modules_above(file, house), pure };
     scan.tokens(tokens);
 }
 
-/// The room that a file belongs to: the folder below `src/`.
-fn room_of(file: &Path) -> Option<&str> {
-    let mut parts = file.strip_prefix("src").ok()?.iter();
-    let room = parts.next()?.to_str()?;
-    parts.next().is_some().then_some(room)
+/// The house and the room that a file belongs to: the folder below the house's sources.
+fn room_of(file: &Path) -> Option<(&'static House, &str)> {
+    HOUSES.iter().find_map(|house| {
+        let mut parts = file.strip_prefix(house.sources).ok()?.iter();
+        let room = parts.next()?.to_str()?;
+        parts.next().is_some().then_some((house, room))
+    })
 }
 
 /// Whether a file holds only tests: `tests.rs`, or anything in a folder `tests`.
@@ -79,8 +83,8 @@ fn is_test_file(file: &Path) -> bool {
 }
 
 /// How many modules a file's own module lies below the crate's root.
-fn modules_above(file: &Path) -> usize {
-    let parts = file.iter().count() - 1;
+fn modules_above(file: &Path, house: &House) -> usize {
+    let parts = file.iter().count() - Path::new(house.sources).iter().count();
     if file.file_stem().is_some_and(|stem| stem == "mod") { parts - 1 } else { parts }
 }
 
@@ -207,6 +211,7 @@ impl<'ast> Visit<'ast> for Rules<'_> {
 /// Walks the tokens of one file of a room.
 struct Scan<'a> {
     rules: Rules<'a>,
+    house: &'static House,
     room: &'a str,
     /// Modules between here and the crate's root.
     above: usize,
@@ -260,6 +265,11 @@ impl Scan<'_> {
         if self.pure && IMPURE_NAMES.contains(&name) {
             self.rules.report(line, format!("`{name}` in the pure room {}", self.room));
         }
+        if self.pure && name == "rand" {
+            for source in path_heads(rest).into_iter().filter(|head| IMPURE_RAND.contains(&head.as_str())) {
+                self.rules.report(line, format!("`rand::{source}` in the pure room {}", self.room));
+            }
+        }
         if self.pure && name == "std" {
             for module in path_heads(rest) {
                 if IMPURE_STD.contains(&module.as_str()) {
@@ -271,7 +281,7 @@ impl Scan<'_> {
 
     /// Checks a path that starts at the crate's root.
     fn import(&mut self, target: &str, line: usize) {
-        let position = |name: &str| ROOMS.iter().position(|room| *room == name);
+        let position = |name: &str| self.house.rooms.iter().position(|room| *room == name);
         if let (Some(from), Some(to)) = (position(self.room), position(target))
             && to > from
         {
@@ -362,6 +372,12 @@ mod tests {
         assert!(rules("src/model/a/b.rs", "use super::super::X;").is_empty());
         assert!(rules("src/model/mod.rs", "mod tests { use super::X; }").is_empty());
         assert_eq!(rules("src/model/mod.rs", "use super::cli::X;").len(), 1);
+        let tool = "tools/corelog-bench/src";
+        assert_eq!(rules(&format!("{tool}/payload/a.rs"), "use crate::drive::X;").len(), 1);
+        assert!(
+            rules(&format!("{tool}/drive/a/b.rs"), "use crate::payload::X; use super::super::Y;").is_empty()
+        );
+        assert_eq!(rules(&format!("{tool}/drive/a.rs"), "use super::super::cli::X;").len(), 1);
     }
 
     #[test]
@@ -374,6 +390,7 @@ mod tests {
             "fn f() { let now = std::time::Instant::now(); }",
             "fn f() { m!(SystemTime::now()); }",
             "fn f() { uuid::Uuid::new_v4(); }",
+            "fn f() { rand::rng(); }",
         ] {
             assert_eq!(rules("src/metadata/a.rs", impure).len(), 1, "{impure}");
             assert!(rules("src/storage/a.rs", impure).is_empty(), "{impure}");

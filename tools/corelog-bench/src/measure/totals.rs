@@ -20,6 +20,7 @@ const NS_PER_SECOND: u64 = 1_000_000_000;
 pub struct Totals {
     count_from_ns: u64,
     counted_to_ns: u64,
+    ended: bool,
     /// In the order of [`Timing::ALL`].
     latencies: [Latencies; 4],
     counts: Counts,
@@ -129,6 +130,7 @@ impl Totals {
         Self {
             count_from_ns,
             counted_to_ns: count_from_ns,
+            ended: false,
             latencies: std::array::from_fn(|_| empty_latencies()),
             counts: Counts::default(),
             errors: BTreeMap::new(),
@@ -141,7 +143,9 @@ impl Totals {
     pub fn add(&mut self, interval: Interval) {
         let warm_up = interval.from_ns < self.count_from_ns;
         if !warm_up {
-            self.counted_to_ns = self.counted_to_ns.max(interval.to_ns);
+            if !self.ended {
+                self.counted_to_ns = self.counted_to_ns.max(interval.to_ns);
+            }
             self.counts.add(&interval.counts);
             for (name, count) in &interval.errors {
                 count_errors(&mut self.errors, name, *count);
@@ -151,6 +155,13 @@ impl Totals {
             }
         }
         self.add_to_rows(interval, warm_up);
+    }
+
+    /// The counted time ends at `at_ns`: what is added later counts, but its time does not, such as that of readers who
+    /// catch up with what was sent.
+    pub fn end_counting(&mut self, at_ns: u64) {
+        self.counted_to_ns = at_ns.max(self.count_from_ns);
+        self.ended = true;
     }
 
     /// Latencies of the counted time.
@@ -178,7 +189,7 @@ impl Totals {
         self.count_from_ns
     }
 
-    /// The counted time up to the end of the last interval, in seconds.
+    /// The counted time, up to its end or to that of the last interval, in seconds.
     pub fn counted_seconds(&self) -> f64 {
         (self.counted_to_ns - self.count_from_ns) as f64 / NS_PER_SECOND as f64
     }

@@ -102,6 +102,12 @@ impl Supply {
         self.records_per_batch
     }
 
+    /// Bytes of a record's key and value on average.
+    pub fn mean_payload_bytes(&self) -> usize {
+        let (key_bytes, value_bytes) = self.mean_bytes();
+        key_bytes.unwrap_or(0) + value_bytes
+    }
+
     /// Partitions of all topics together.
     pub fn lanes(&self) -> u32 {
         self.lanes
@@ -219,9 +225,14 @@ impl Supply {
     }
 
     /// Of sizes that vary the mean stands for all.
-    fn find_means(&mut self) {
+    /// Of keys, if there are any, and of values.
+    fn mean_bytes(&self) -> (Option<usize>, usize) {
         let key_bytes = self.keys.as_ref().map(|keys| keys.mean_bytes().round() as usize);
-        let value_bytes = self.value_bytes(self.values.mean_bytes(self.seed).round() as usize);
+        (key_bytes, self.value_bytes(self.values.mean_bytes(self.seed).round() as usize))
+    }
+
+    fn find_means(&mut self) {
+        let (key_bytes, value_bytes) = self.mean_bytes();
         let (mut records, mut bytes) = (0, 0);
         loop {
             bytes += record_bytes(key_bytes, value_bytes, records);

@@ -51,6 +51,13 @@ impl Arrivals {
         self.end = self.claimed.saturating_add(records);
     }
 
+    /// With a rate, ends before the first record that is due at `end_ns` or later.
+    pub fn end_at(&mut self, end_ns: u64) {
+        if self.is_open() {
+            self.end = self.end.min(self.claimed + self.due(end_ns.saturating_sub(1)));
+        }
+    }
+
     /// Whether every record was claimed.
     pub fn is_finished(&self) -> bool {
         self.claimed >= self.end
@@ -165,6 +172,18 @@ mod tests {
         assert_eq!(arrivals.next_ns(5, 2 * MS), Some(7 * MS));
         assert_eq!(arrivals.claim(6 * MS, 5, 2 * MS), None);
         assert_eq!(arrivals.claim(7 * MS, 5, 2 * MS), Some(Claim { first: 5, records: 3 }));
+    }
+
+    #[test]
+    fn an_end_in_time_leaves_what_was_due_before() {
+        let mut arrivals = Arrivals::open(0, 1_000.0, 1, (0, 1));
+        assert_eq!(arrivals.claim(2 * MS, 2, 0), Some(Claim { first: 0, records: 2 }));
+        arrivals.end_at(5 * MS);
+        assert_eq!(arrivals.claim(900 * MS, 10, 0), Some(Claim { first: 2, records: 3 }));
+        assert!(arrivals.is_finished() && arrivals.next_ns(1, 0).is_none());
+        let mut closed = Arrivals::closed();
+        closed.end_at(5 * MS);
+        assert!(!closed.is_finished());
     }
 
     #[test]
