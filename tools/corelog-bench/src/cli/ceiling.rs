@@ -41,7 +41,7 @@ pub fn run(options: CeilingOptions) -> Result<(), Failure> {
     let mut signals = signal_hook::iterator::Signals::new(signals)
         .map_err(|error| Failure::Other(format!("signals cannot be handled: {error}")))?;
     let server = ceiling::Ceiling::start(wanted).map_err(|error| Failure::Other(error.to_string()))?;
-    print(&format!("answering at once and storing nothing on {} (Ctrl-C ends it)", server.addresses()[0]));
+    print(&format!("answering at once and storing nothing on {} (Ctrl-C ends it)", server.addresses()[0]))?;
     signals.forever().next();
     Ok(())
 }

@@ -40,11 +40,11 @@ pub fn run(options: CompareOptions) -> Result<(), Failure> {
         }
     }
     let sides = group(runs);
-    print(&table(&sides));
+    print(&table(&sides))?;
     if let Some(path) = &options.html {
         let page = html::page(&sides).map_err(|error| Failure::Other(error.to_string()))?;
         files::write(path, &page).map_err(|error| file_failure(path, error))?;
-        print(&format!("written: {}", path.display()));
+        print(&format!("written: {}", path.display()))?;
     }
     Ok(())
 }

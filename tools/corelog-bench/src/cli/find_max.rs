@@ -19,7 +19,7 @@ pub fn run(session: &Session, mut job: Job, bound_ms: f64) -> Result<(), Failure
     let closed = probe(session, &job)?;
     let mut ramp = Ramp::new((bound_ms * 1_000.0) as u64);
     let mut steps = vec![format!("as fast as answers come: {:.0} records/s", closed.reached)];
-    tell(session, &steps[0]);
+    tell(session, &steps[0])?;
     let mut rate = ramp.first(closed.reached);
     let found = loop {
         job.workload.producer.rate = rate;
@@ -27,7 +27,7 @@ pub fn run(session: &Session, mut job: Job, bound_ms: f64) -> Result<(), Failure
         let held = if ramp.holds(&seen) { "held" } else { "did not hold" };
         let p99_ms = seen.p99_us as f64 / 1e3;
         steps.push(format!("{rate:.0} records/s: reached {:.0}, p99 {p99_ms:.3} ms, {held}", seen.reached));
-        tell(session, &steps[steps.len() - 1]);
+        tell(session, &steps[steps.len() - 1])?;
         match ramp.on_probe(&seen) {
             Step::Try(next) => rate = next,
             Step::Found(found) => break found,
@@ -48,10 +48,9 @@ pub fn run(session: &Session, mut job: Job, bound_ms: f64) -> Result<(), Failure
     ended(outcome).map(drop)
 }
 
-fn tell(session: &Session, step: &str) {
-    if !session.options.output.quiet && !session.options.output.json {
-        print(step);
-    }
+fn tell(session: &Session, step: &str) -> Result<(), Failure> {
+    let quiet = session.options.output.quiet || session.options.output.json;
+    if quiet { Ok(()) } else { print(step) }
 }
 
 /// One run of the search.

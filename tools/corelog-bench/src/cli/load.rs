@@ -137,9 +137,9 @@ impl Session {
     pub fn show(&self, record: &RunRecord, number: Option<u32>) -> Result<(), Failure> {
         let output = &self.options.output;
         if output.json {
-            print(&record.to_json().map_err(|error| Failure::Other(error.to_string()))?);
+            print(&record.to_json().map_err(|error| Failure::Other(error.to_string()))?)?;
         } else {
-            print(&summary::text(record, None));
+            print(&summary::text(record, None))?;
         }
         let Some(prefix) = &output.out else { return Ok(()) };
         let (folder, name) = folder_and_name(prefix);
@@ -148,7 +148,7 @@ impl Session {
             files::write_run(record, &folder, &name).map_err(|error| file_failure(prefix, error))?;
         if !output.json {
             let names: Vec<_> = written.iter().map(|path| path.display().to_string()).collect();
-            print(&format!("written: {}\n", names.join(" ")));
+            print(&format!("written: {}\n", names.join(" ")))?;
         }
         Ok(())
     }

@@ -22,11 +22,11 @@ pub struct MergeOptions {
 pub fn run(options: MergeOptions) -> Result<(), Failure> {
     let runs = options.runs.iter().map(|path| record::read(path)).collect::<Result<Vec<_>, _>>()?;
     let merged = merge::merge(&runs).map_err(|error| Failure::Usage(error.to_string()))?;
-    print(&summary::text(&merged, None));
+    print(&summary::text(&merged, None))?;
     let (folder, name) = super::load::folder_and_name(&options.out);
     let written =
         files::write_run(&merged, &folder, &name).map_err(|error| file_failure(&options.out, error))?;
     let names: Vec<_> = written.iter().map(|path| path.display().to_string()).collect();
-    print(&format!("written: {}", names.join(" ")));
+    print(&format!("written: {}", names.join(" ")))?;
     Ok(())
 }

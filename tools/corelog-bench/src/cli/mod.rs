@@ -14,6 +14,7 @@ mod record;
 mod workloads;
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -75,8 +76,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// Prints results.
-#[expect(clippy::print_stdout, reason = "this is what the program is for")]
-fn print(text: &str) {
-    println!("{}", text.trim_end());
+/// Prints results; a full disk behind the output is a failure like any other.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut output = std::io::stdout().lock();
+    writeln!(output, "{}", text.trim_end())
+        .and_then(|()| output.flush())
+        .map_err(|error| Failure::File { path: "standard output".into(), reason: error.to_string() })
 }

@@ -16,13 +16,13 @@ pub struct WorkloadsOptions {
 pub fn run(options: WorkloadsOptions) -> Result<(), Failure> {
     let usage = |error: crate::workload::WorkloadError| Failure::Usage(error.to_string());
     if let Some(name) = &options.name {
-        print(&named(name).and_then(|workload| workload.to_toml()).map_err(usage)?);
+        print(&named(name).and_then(|workload| workload.to_toml()).map_err(usage)?)?;
         return Ok(());
     }
     let all = all();
     let width = all.iter().map(|workload| workload.name.len()).max().unwrap_or(0);
     for workload in &all {
-        print(&format!("{:width$}  {}", workload.name, workload.reason));
+        print(&format!("{:width$}  {}", workload.name, workload.reason))?;
     }
     Ok(())
 }
