@@ -3,6 +3,12 @@
 //! Without a browser the tests say SKIPPED and pass; CORELOG_BROWSER names another one. Pictures are left in
 //! `target/browser/`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "tests fail by panicking and say what they skip"
+)]
+
 #[path = "report/planted.rs"]
 mod planted;
 

@@ -1,5 +1,11 @@
 //! Run files, merging and comparing, from the outside; HdrHistogram's formats are read back by Python's implementation.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "tests fail by panicking and say what they skip"
+)]
+
 #[path = "report/planted.rs"]
 mod planted;
 
