@@ -3,6 +3,12 @@
 //! Without a browser the tests say SKIPPED and pass; CORELOG_BROWSER names another one. Pictures are left in
 //! `target/browser/`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "tests fail by panicking and say what they skip"
+)]
+
 #[path = "report/planted.rs"]
 mod planted;
 
@@ -41,7 +47,8 @@ fn browser() -> Option<String> {
         Some(name) => vec![name.as_str()],
         None => vec!["chromium", "chromium-browser", "google-chrome"],
     };
-    let runs = |name: &&str| Command::new(name).arg("--version").output().is_ok_and(|done| done.status.success());
+    let runs =
+        |name: &&str| Command::new(name).arg("--version").output().is_ok_and(|done| done.status.success());
     let found = candidates.iter().copied().find(runs).map(str::to_owned);
     if found.is_none() {
         println!("SKIPPED: none of {} runs here", candidates.join(", "));
@@ -143,7 +150,7 @@ fn hiding_runs_switching_axes_and_hovering_work() {
     let Some(browser) = browser() else { return };
     let (path, page) = page_file("used.html", &sides());
     // The page's own buttons and keys, pressed by a script of the test.
-    let test = r#"<script>
+    let test = r##"<script>
       document.querySelector(".legend .side").click();
       [...document.querySelectorAll(".choice button")].find((b) => b.textContent === "linear").click();
       [...document.querySelectorAll(".choice button")].find((b) => b.textContent === "produce").click();
@@ -153,7 +160,7 @@ fn hiding_runs_switching_axes_and_hovering_work() {
         document.querySelectorAll("#percentiles .readout div").length,
         document.querySelectorAll("#percentiles .dot").length,
         document.querySelectorAll(".legend .side[aria-pressed=false]").length].join(" ");
-    </script></body>"#;
+    </script></body>"##;
     std::fs::write(&path, page.replace("</body>", test)).unwrap();
     let dom = visit(&browser, &["--window-size=1200,1000", "--dump-dom"], &path);
     assert!(!dom.contains("data-error"), "a script failed: {}", &dom[..400]);

@@ -54,7 +54,8 @@ fn a_run_writes_its_files_and_can_be_repeated_from_them() {
     assert!(folder.path().join("deep/run.produce.hgrm").is_file());
 
     let json = out.with_extension("json");
-    let replayed = bench(&["produce", "-b", &address, "--replay", json.to_str().unwrap(), "--quiet", "--json"]);
+    let replayed =
+        bench(&["produce", "-b", &address, "--replay", json.to_str().unwrap(), "--quiet", "--json"]);
     assert_eq!(ended(&replayed), (0, String::new()));
     let again = RunRecord::from_json(&String::from_utf8(replayed.stdout).unwrap()).unwrap();
     assert_eq!(again.workload, record.workload);
@@ -189,12 +190,20 @@ impl Broker {
 
     fn spawn(binary: &Path, data: &Path, address: &str) -> Child {
         let words = ["serve", "--listen", address, "--admin", "127.0.0.1:0", "--data-dir"];
-        let mut child =
-            Command::new(binary).args(words).arg(data).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = Command::new(binary)
+            .args(words)
+            .arg(data)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         let mut banner = BufReader::new(child.stdout.take().unwrap());
         let deadline = Instant::now() + START_MAX;
         let mut line = String::new();
-        while banner.read_line(&mut line).unwrap() > 0 && !line.contains("is ready") && Instant::now() < deadline {}
+        while banner.read_line(&mut line).unwrap() > 0
+            && !line.contains("is ready")
+            && Instant::now() < deadline
+        {}
         assert!(TcpStream::connect(address).is_ok(), "{line}");
         child
     }
@@ -219,11 +228,30 @@ fn a_check_finds_nothing_wrong_with_a_broker_that_is_killed_in_the_middle() {
     let Some(mut broker) = Broker::start(&folder.path().join("data")) else { return };
     let address = broker.address.clone();
     let words = [
-        "produce", "-b", &address, "--create", "--partitions", "4", "--connections", "4", "--rate", "5000", "--verify",
-        "--idempotent", "--duration", "4", "--warm-up", "0.5", "--quiet", "--json", "--record-size", "200",
+        "produce",
+        "-b",
+        &address,
+        "--create",
+        "--partitions",
+        "4",
+        "--connections",
+        "4",
+        "--rate",
+        "5000",
+        "--verify",
+        "--idempotent",
+        "--duration",
+        "4",
+        "--warm-up",
+        "0.5",
+        "--quiet",
+        "--json",
+        "--record-size",
+        "200",
         "--accept-missed-rate",
     ];
-    let child = Command::new(BENCH).args(words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let child =
+        Command::new(BENCH).args(words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     std::thread::sleep(Duration::from_millis(2_500));
     broker.kill_and_restart();
     let output = child.wait_with_output().unwrap();
@@ -244,17 +272,41 @@ fn a_real_broker_is_driven_end_to_end_and_read_from_the_beginning() {
         assert_eq!(ended(&output), (0, String::new()), "{words:?}");
         RunRecord::from_json(&String::from_utf8(output.stdout).unwrap()).unwrap()
     };
-    let end_to_end = record(&["end-to-end", "--create", "--rate", "2000", "--duration", "1", "--keys", "zipf:100"]);
+    let end_to_end =
+        record(&["end-to-end", "--create", "--rate", "2000", "--duration", "1", "--keys", "zipf:100"]);
     // What was sent just before the counted time may be read in it.
     let counts = &end_to_end.measured.counts;
-    assert!((0..200).contains(&(counts.fetched_records as i64 - counts.produced_records as i64)), "{counts:?}");
+    assert!(
+        (0..200).contains(&(counts.fetched_records as i64 - counts.produced_records as i64)),
+        "{counts:?}"
+    );
     for codec in ["none", "gzip", "snappy", "lz4", "zstd"] {
-        let checked = record(&["produce", "--create", "--verify", "--codec", codec, "--duration", "0.5", "--rate", "2000"]);
+        let checked = record(&[
+            "produce",
+            "--create",
+            "--verify",
+            "--codec",
+            codec,
+            "--duration",
+            "0.5",
+            "--rate",
+            "2000",
+        ]);
         assert!(checked.verdict.findings.unwrap().is_clean(), "{codec}");
     }
     // Without removal afterwards, to be read.
     let kept = ["--set", "topic.create=true", "--topic", "kept"];
     let sent = record(&[&["produce", "--records", "20000", "--duration", "0"][..], &kept].concat());
-    let read = record(&["consume", "--topic", "kept", "--start", "beginning", "--duration", "20", "--set", "length.warm-up-s=0"]);
+    let read = record(&[
+        "consume",
+        "--topic",
+        "kept",
+        "--start",
+        "beginning",
+        "--duration",
+        "20",
+        "--set",
+        "length.warm-up-s=0",
+    ]);
     assert!(read.measured.counts.fetched_records >= sent.measured.counts.produced_records);
 }

@@ -106,11 +106,7 @@ fn a_refusal_of_every_record_ends_the_run() {
     // 87: INVALID_RECORD.
     let (_server, bootstrap) = serve(Faults { error_every: Some((1, 87)), ..Faults::default() }, 1);
     let outcome = drive::run(job(Kind::Produce, bootstrap), &mut |_| true).unwrap();
-    assert!(
-        matches!(outcome.failure, Some(DriveError::Refused { code: 87, .. })),
-        "{:?}",
-        outcome.failure
-    );
+    assert!(matches!(outcome.failure, Some(DriveError::Refused { code: 87, .. })), "{:?}", outcome.failure);
 }
 
 #[test]

@@ -160,16 +160,16 @@ impl Worker {
     async fn run(&mut self, start_ns: u64) {
         let shared = Arc::clone(&self.local.shared);
         sleep(shared.clock.until(start_ns)).await;
-        self.start(start_ns);
         let count_from_ns = shared.count_from_ns(start_ns);
         let end_ns = shared.end_ns(start_ns);
-        let mut next_cut_ns = start_ns;
+        self.cut(self.local.now_ns());
+        self.producers.iter().for_each(|producer| producer.begin(start_ns));
+        self.begin_counting(count_from_ns);
+        self.start();
+        let mut next_cut_ns = start_ns + SECOND_NS as u64;
         while !shared.is_stopped() {
             let now_ns = self.local.now_ns();
-            if self.counting_from.is_none() && now_ns >= count_from_ns {
-                self.counting_from = Some((now_ns, own_time()));
-                self.cut(now_ns);
-                self.producers.iter().for_each(|producer| producer.begin_counting());
+            if self.begin_counting(count_from_ns) {
                 next_cut_ns = now_ns + SECOND_NS as u64;
             } else if now_ns >= next_cut_ns {
                 self.cut(now_ns);
@@ -230,10 +230,21 @@ impl Worker {
         self.tell(Message::Sent(now_ns, acknowledged));
     }
 
-    fn start(&self, start_ns: u64) {
+    /// Whether the counted time begins now.
+    fn begin_counting(&mut self, count_from_ns: u64) -> bool {
+        let now_ns = self.local.now_ns();
+        let begins = self.counting_from.is_none() && now_ns >= count_from_ns;
+        if begins {
+            self.counting_from = Some((now_ns, own_time()));
+            self.cut(now_ns);
+            self.producers.iter().for_each(|producer| producer.begin_counting());
+        }
+        begins
+    }
+
+    fn start(&self) {
         let plan = &self.local.shared.job.workload.producer;
         for producer in &self.producers {
-            producer.begin(start_ns);
             if plan.rate == 0.0 && plan.acks == 0 {
                 glommio::spawn_local(pacer::press(Rc::clone(&self.local), Rc::clone(producer))).detach();
             } else {

@@ -104,18 +104,34 @@ pub struct Counts {
 impl Counts {
     /// Adds another's counts.
     pub fn add(&mut self, other: &Self) {
+        // Written out, so that a new field cannot be forgotten.
+        let Self {
+            produce_requests,
+            produced_records,
+            produced_bytes,
+            produced_wire_bytes,
+            fetch_requests,
+            fetched_records,
+            fetched_bytes,
+            fetched_wire_bytes,
+            retries,
+            reconnects,
+            leader_changes,
+            unanswered_records,
+        } = *other;
         let pairs = [
-            (&mut self.produce_requests, other.produce_requests),
-            (&mut self.produced_records, other.produced_records),
-            (&mut self.produced_bytes, other.produced_bytes),
-            (&mut self.produced_wire_bytes, other.produced_wire_bytes),
-            (&mut self.fetch_requests, other.fetch_requests),
-            (&mut self.fetched_records, other.fetched_records),
-            (&mut self.fetched_bytes, other.fetched_bytes),
-            (&mut self.fetched_wire_bytes, other.fetched_wire_bytes),
-            (&mut self.retries, other.retries),
-            (&mut self.reconnects, other.reconnects),
-            (&mut self.leader_changes, other.leader_changes),
+            (&mut self.produce_requests, produce_requests),
+            (&mut self.produced_records, produced_records),
+            (&mut self.produced_bytes, produced_bytes),
+            (&mut self.produced_wire_bytes, produced_wire_bytes),
+            (&mut self.fetch_requests, fetch_requests),
+            (&mut self.fetched_records, fetched_records),
+            (&mut self.fetched_bytes, fetched_bytes),
+            (&mut self.fetched_wire_bytes, fetched_wire_bytes),
+            (&mut self.retries, retries),
+            (&mut self.reconnects, reconnects),
+            (&mut self.leader_changes, leader_changes),
+            (&mut self.unanswered_records, unanswered_records),
         ];
         for (mine, more) in pairs {
             *mine = mine.saturating_add(more);

@@ -185,3 +185,18 @@ fn a_missed_rate_names_whose_limit_it_was() {
     let limits = Limits::judge(&evidence);
     assert!(limits[0].is_client() && limits[1].sentence.contains("the client was the limit"));
 }
+
+/// Says what recording costs: `cargo test --release -p corelog-bench --lib measure:: -- --ignored --nocapture`.
+#[test]
+#[ignore = "a timing for people, nothing that could fail"]
+fn cost_of_recording() {
+    const RECORDS: u64 = 50_000_000;
+    let mut recorder = Recorder::new(0);
+    let start = std::time::Instant::now();
+    for i in 0..RECORDS {
+        recorder.latency(Timing::Produce, 200 + (i * 7_919) % 3_000, 1);
+    }
+    let recording = start.elapsed();
+    assert_eq!(recorder.take(1).latencies[&Timing::Produce].len(), RECORDS);
+    println!("{:.2} ns per latency", recording.as_nanos() as f64 / RECORDS as f64);
+}

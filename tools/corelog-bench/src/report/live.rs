@@ -71,7 +71,8 @@ pub fn line(row: &SecondRow) -> String {
         }
     }
     if row.errors > 0 {
-        parts.push(format!("{} errors", grouped(row.errors)));
+        let plural = if row.errors == 1 { "" } else { "s" };
+        parts.push(format!("{} error{plural}", grouped(row.errors)));
     }
     if parts.is_empty() {
         parts.push("nothing answered".to_owned());

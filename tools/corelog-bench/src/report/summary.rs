@@ -152,6 +152,7 @@ fn costs(record: &RunRecord) -> String {
         (counts.retries, "retries"),
         (counts.reconnects, "reconnects"),
         (counts.leader_changes, "leader changes"),
+        (counts.unanswered_records, "records without an answer at the end"),
     ];
     let again: Vec<String> = again
         .iter()

@@ -91,12 +91,16 @@ pub fn run(plan: &Plan) -> RunRecord {
 /// A record of these totals.
 pub fn record(totals: &Totals) -> RunRecord {
     let cpu = CpuSeconds { client_s: Some(3.5), broker_s: Some(8.25) };
-    let arguments = ["produce", "--bootstrap", "127.0.0.1:9092", "--workload", "log lines", "--duration", "30s"];
+    let arguments =
+        ["produce", "--bootstrap", "127.0.0.1:9092", "--workload", "log lines", "--duration", "30s"];
     RunRecord {
         format: FORMAT,
         label: None,
         tool: ToolFacts { version: "0.1.0".to_owned(), revision: Some("0a1b2c3d".to_owned()) },
-        command: CommandFacts { name: "produce".to_owned(), arguments: arguments.map(str::to_owned).to_vec() },
+        command: CommandFacts {
+            name: "produce".to_owned(),
+            arguments: arguments.map(str::to_owned).to_vec(),
+        },
         target: TargetFacts {
             bootstrap: vec!["127.0.0.1:9092".to_owned()],
             brokers: vec![BrokerFacts { id: 1, address: "127.0.0.1:9092".to_owned() }],

@@ -80,7 +80,7 @@ class Chart {
     if (shown.xRange[0] < 0) {
       const start = plot.x(0);
       svgElement("rect", { class: "warm-up", x: plot.left, y: plot.top, width: start - plot.left, height: plot.bottom - plot.top }, svg);
-      if (start - plot.left > 56) this.text(plot.left + 6, plot.top + 14, "warm-up", "start");
+      if (start - plot.left > 62) this.text((plot.left + start) / 2, plot.bottom + 17, "warm-up", "middle");
     }
     for (const tick of plot.scale.ticks) {
       const y = plot.y(tick);

@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::measure::{Latencies, PackedError, Timing};
 use crate::report::ReportError;
 use crate::report::compare::Side;
+use crate::report::hgrm::{self, Step};
 use crate::result::{RunRecord, SecondRecord};
 
 /// Points of a curve between two halvings of what is above.
@@ -91,10 +92,9 @@ fn run_data(side: usize, number: usize, run: &RunRecord) -> Result<RunData, Pack
 fn curve(latencies: &Latencies) -> Vec<(f64, f64)> {
     let last = (latencies.len().max(1) as f64).log10();
     let mut points: Vec<(f64, f64)> = Vec::new();
-    for step in latencies.iter_quantiles(TICKS_PER_HALF_DISTANCE) {
-        let quantile = step.quantile_iterated_to();
+    for Step { quantile, value, .. } in hgrm::steps(latencies, TICKS_PER_HALF_DISTANCE) {
         let place = if quantile < 1.0 { (-(1.0 - quantile).log10()).min(last) } else { last };
-        points.push((rounded(place.max(0.0)), step.value_iterated_to() as f64 / 1e3));
+        points.push((rounded(place.max(0.0)), value as f64 / 1e3));
     }
     points
 }

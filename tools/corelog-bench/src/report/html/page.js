@@ -33,7 +33,7 @@ window.addEventListener("error", (event) => {
     const curves = curvesOf((run) => (pick(run) ?? []).map((value, index) => [run.times[index], value]));
     const times = curves.flatMap((curve) => [curve.points[0][0], curve.points[curve.points.length - 1][0]]);
     const [from, to] = [Math.min(0, ...times), Math.max(1, ...times)];
-    const xTicks = linearTicks(from, to, 8).map((tick) => [tick, tickText(tick)]);
+    const xTicks = linearTicks(0, to, 8).map((tick) => [tick, tickText(tick)]);
     const xText = (x) => `${x.toFixed(to > 300 ? 0 : 1)} s`;
     return { curves, xTicks, xRange: [from, to], xTitle: "seconds since the warm-up", yTitle, unit, log, exact: true, xText };
   }
