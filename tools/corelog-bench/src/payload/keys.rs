@@ -117,19 +117,33 @@ impl Keys {
         matches!(self.choice, Choice::InTurn)
     }
 
-    /// A key of the partition; `turn` counts the partition's records where keys go in turn. `None` if it has no keys.
-    pub(super) fn draw(&self, partition: u32, turn: u64, rng: &mut Xoshiro256PlusPlus) -> Option<KeyText> {
+    /// Numbers of keys of the partition into all of `drawn`; `turn` counts the partition's records where keys go in turn.
+    /// Drawn many at once, they wait for memory together. False if the partition has no keys.
+    pub(super) fn draw(
+        &self,
+        partition: u32,
+        turn: u64,
+        rng: &mut Xoshiro256PlusPlus,
+        drawn: &mut [u32],
+    ) -> bool {
         let from = self.starts[partition as usize] as usize;
         let numbers = &self.numbers[from..self.starts[partition as usize + 1] as usize];
         if numbers.is_empty() {
-            return None;
+            return false;
         }
-        let at = match &self.choice {
-            Choice::Even => rng.random_range(0..numbers.len() as u32) as usize,
-            Choice::Weighted(tables) => tables[partition as usize].as_ref()?.sample(rng),
-            Choice::InTurn => (turn % numbers.len() as u64) as usize,
-        };
-        Some(KeyText::new(numbers[at]))
+        match &self.choice {
+            Choice::Even => drawn.fill_with(|| rng.random_range(0..numbers.len() as u32)),
+            Choice::Weighted(tables) => {
+                let Some(table) = &tables[partition as usize] else { return false };
+                drawn.fill_with(|| table.sample(rng) as u32);
+            }
+            Choice::InTurn => {
+                let turns = (turn..).map(|turn| (turn % numbers.len() as u64) as u32);
+                drawn.iter_mut().zip(turns).for_each(|(place, turn)| *place = turn);
+            }
+        }
+        drawn.iter_mut().for_each(|place| *place = numbers[*place as usize]);
+        true
     }
 }
 
@@ -174,6 +188,11 @@ mod tests {
         Keys::new(plan, partitions).expect("it can be drawn from").expect("it has keys")
     }
 
+    fn one(keys: &Keys, partition: u32, turn: u64, rng: &mut Xoshiro256PlusPlus) -> Option<KeyText> {
+        let mut drawn = [0];
+        keys.draw(partition, turn, rng, &mut drawn).then(|| KeyText::new(drawn[0]))
+    }
+
     #[test]
     fn texts_are_decimal() {
         for number in [0, 7, 10, 99, 12_345, u32::MAX] {
@@ -190,11 +209,11 @@ mod tests {
             let count = u64::from(keys.starts[partition as usize + 1] - keys.starts[partition as usize]);
             assert!((keys.weight(partition) - count as f64 / 1000.0).abs() < 1e-9);
             for turn in 0..count {
-                let text = keys.draw(partition, turn, &mut rng).expect("it has keys");
+                let text = one(&keys, partition, turn, &mut rng).expect("it has keys");
                 assert_eq!(partition_of(text.as_bytes(), 7), partition);
                 seen.push(text.as_bytes().to_vec());
             }
-            let again = keys.draw(partition, count, &mut rng).expect("it has keys");
+            let again = one(&keys, partition, count, &mut rng).expect("it has keys");
             assert_eq!(again.as_bytes(), seen[seen.len() - count as usize]);
         }
         seen.sort();
@@ -213,7 +232,7 @@ mod tests {
             // Each partition gets its share of the draws.
             let draws = (keys.weight(partition) * f64::from(DRAWS)).round() as u32;
             for _ in 0..draws {
-                let text = keys.draw(partition, 0, &mut rng).expect("it has keys");
+                let text = one(&keys, partition, 0, &mut rng).expect("it has keys");
                 *found.entry(text.as_bytes().to_vec()).or_default() += 1.0 / f64::from(DRAWS);
             }
         }
@@ -233,7 +252,7 @@ mod tests {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(3);
         let home = partition_of(b"key-0", 16);
         for partition in 0..16 {
-            assert_eq!(keys.draw(partition, 0, &mut rng).is_some(), partition == home);
+            assert_eq!(one(&keys, partition, 0, &mut rng).is_some(), partition == home);
             assert_eq!(keys.weight(partition), if partition == home { 1.0 } else { 0.0 });
         }
     }

@@ -10,11 +10,14 @@ use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 
 use super::encode::{Encoder, record_bytes};
-use super::keys::Keys;
+use super::keys::{KeyText, Keys};
 use super::ready::ReadyBatches;
 use super::values::{Body, Values};
 use super::{Batch, Lane, Lanes, Origin, STAMP_BYTES, Stamp, SupplyError};
 use crate::workload::{CodecName, Encoding, RecordPlan};
+
+/// Keys that are drawn at once; those that find no room in the batch are dropped.
+const KEYS_AHEAD: usize = 16;
 
 /// What batches are made of; immutable, shared by all producers of a run.
 #[derive(Debug)]
@@ -160,17 +163,21 @@ impl Supply {
         order: &Order<'_>,
         exact: bool,
     ) -> Result<(), SupplyError> {
-        let partition = order.partition;
-        for at in 0..order.records.max(1) {
+        let (partition, records) = (order.partition, order.records.max(1));
+        let mut ahead = [0; KEYS_AHEAD];
+        for at in 0..records {
             let body =
                 draw.pending.take().unwrap_or_else(|| self.values.next(&mut draw.position, &mut draw.rng));
-            let key = match &self.keys {
-                Some(keys) => {
-                    let key = keys.draw(partition, order.turn + u64::from(at), &mut draw.rng);
-                    Some(key.ok_or(SupplyError::NoKeys { partition })?)
+            let place = at as usize % KEYS_AHEAD;
+            if let Some(keys) = &self.keys
+                && place == 0
+            {
+                let wanted = KEYS_AHEAD.min((records - at) as usize);
+                if !keys.draw(partition, order.turn + u64::from(at), &mut draw.rng, &mut ahead[..wanted]) {
+                    return Err(SupplyError::NoKeys { partition });
                 }
-                None => None,
-            };
+            }
+            let key = self.keys.as_ref().map(|_| KeyText::new(ahead[place]));
             let key = key.as_ref().map(|key| key.as_bytes());
             if at > 0 && !exact {
                 let record = record_bytes(key.map(<[u8]>::len), self.value_bytes(body.bytes), at);
