@@ -176,12 +176,12 @@ impl Gathered {
 
     /// What tells whether the client was the limit.
     fn evidence(&self) -> Evidence {
-        let share = |of: fn(&host::CpuTime) -> u64| {
-            let shares = self.done.iter().filter(|done| done.counted_s > 0.0);
-            shares
-                .filter_map(|done| Some(of(done.cpu.as_ref()?) as f64 / SECOND_NS / done.counted_s))
-                .reduce(f64::max)
-        };
+        // Of the thread that had the most work, whether it computed or waited for a CPU.
+        let shares = self.done.iter().filter(|done| done.counted_s > 0.0).filter_map(|done| {
+            let share = |ns: u64| ns as f64 / SECOND_NS / done.counted_s;
+            done.cpu.map(|cpu| (share(cpu.ran_ns), share(cpu.waited_ns)))
+        });
+        let busiest = shares.max_by(|a, b| (a.0 + a.1).total_cmp(&(b.0 + b.1)));
         let p99 = |timing| {
             let latencies = self.totals.latencies(timing);
             (!latencies.is_empty()).then(|| latencies.value_at_quantile(0.99))
@@ -191,8 +191,8 @@ impl Gathered {
         let seconds = self.totals.counted_seconds();
         let reached = self.totals.counts().produced_records as f64 / seconds;
         Evidence {
-            busiest_cpu_share: share(|times| times.ran_ns),
-            longest_wait_share: share(|times| times.waited_ns),
+            busiest_cpu_share: busiest.map(|(ran, _)| ran),
+            longest_wait_share: busiest.map(|(_, waited)| waited),
             own_delay_p99_us: p99(Timing::OwnDelay),
             latency_p99_us: p99(Timing::Produce).or(p99(Timing::Fetch)),
             asked_rate: asked,

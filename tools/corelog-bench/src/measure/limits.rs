@@ -5,9 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
-/// From this share of its time on, a client thread that computes is taken for busy all the time.
-pub const CPU_SHARE_MAX: f64 = 0.95;
-/// From this share of its time on that a client thread was ready and waited for a CPU, latencies are the host's.
+/// From this share of its time on that a client thread had work, computing it or waiting for a CPU, the client was the limit.
+pub const WORK_SHARE_MAX: f64 = 0.95;
+/// From this share of its time on that a client thread was ready and waited for a CPU, latencies hold those waits.
 pub const WAIT_SHARE_MAX: f64 = 0.05;
 /// From this share of the latency's p99 on, the client's own delay spoils it.
 pub const OWN_DELAY_SHARE_MAX: f64 = 0.1;
@@ -36,9 +36,9 @@ pub struct Evidence {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LimitKind {
-    /// A client thread computed all the time.
+    /// A client thread had work all the time.
     ClientBusy,
-    /// A client thread waited for a CPU.
+    /// A client thread shared its CPU with others, such as a broker on the same host.
     ClientWaited,
     /// The client sent late.
     ClientLate,
@@ -57,7 +57,7 @@ pub struct Limit {
 impl Limit {
     /// Whether the client was the limit, so that the run says little about the broker.
     pub fn is_client(&self) -> bool {
-        self.kind != LimitKind::RateMissed
+        matches!(self.kind, LimitKind::ClientBusy | LimitKind::ClientLate)
     }
 }
 
@@ -67,19 +67,25 @@ pub struct Limits;
 impl Limits {
     /// What limited the run; empty if nothing is known to have.
     pub fn judge(evidence: &Evidence) -> Vec<Limit> {
-        let mut limits: Vec<Limit> =
-            [busy(evidence), waited(evidence), late(evidence)].into_iter().flatten().collect();
-        let missed = rate_missed(evidence, !limits.is_empty());
+        let worked = busy(evidence).or_else(|| waited(evidence));
+        let mut limits: Vec<Limit> = [worked, late(evidence)].into_iter().flatten().collect();
+        let missed = rate_missed(evidence, limits.iter().any(Limit::is_client));
         limits.extend(missed);
         limits
     }
 }
 
 fn busy(evidence: &Evidence) -> Option<Limit> {
-    let share = evidence.busiest_cpu_share.filter(|share| *share >= CPU_SHARE_MAX)?;
+    let computed = evidence.busiest_cpu_share?;
+    let waited = evidence.longest_wait_share.unwrap_or(0.0);
+    if computed + waited < WORK_SHARE_MAX {
+        return None;
+    }
     let sentence = format!(
-        "the client was the limit: its busiest thread computed {:.0} % of the time; give it more CPUs (--cpus)",
-        share * 100.0
+        "the client was the limit: a thread of it had work all the time (it computed {:.0} % of it and waited for a CPU {:.0} %); \
+         give it more CPUs (--cpus), or a host of its own",
+        computed * 100.0,
+        waited * 100.0
     );
     Some(Limit { kind: LimitKind::ClientBusy, sentence })
 }
@@ -87,8 +93,8 @@ fn busy(evidence: &Evidence) -> Option<Limit> {
 fn waited(evidence: &Evidence) -> Option<Limit> {
     let share = evidence.longest_wait_share.filter(|share| *share >= WAIT_SHARE_MAX)?;
     let sentence = format!(
-        "the client was the limit: a thread was ready but waited for a CPU {:.0} % of the time; \
-         leave its CPUs to it alone",
+        "the client shared its CPUs: a thread of it was ready and waited for one {:.0} % of the time, which is in the \
+         latencies; where broker and client are one host, both feel it",
         share * 100.0
     );
     Some(Limit { kind: LimitKind::ClientWaited, sentence })

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::limits::{CPU_SHARE_MAX, OWN_DELAY_US_MIN, RATE_SHARE_MIN, WAIT_SHARE_MAX};
+use super::limits::{OWN_DELAY_US_MIN, RATE_SHARE_MIN, WAIT_SHARE_MAX, WORK_SHARE_MAX};
 use super::*;
 
 const SECOND_NS: u64 = 1_000_000_000;
@@ -155,13 +155,23 @@ fn the_judge_acts_exactly_at_its_bounds() {
         |evidence: Evidence| Limits::judge(&evidence).iter().map(|limit| limit.kind).collect::<Vec<_>>();
     let none = Evidence::default;
     assert_eq!(kinds(none()), []);
-    assert_eq!(kinds(Evidence { busiest_cpu_share: Some(CPU_SHARE_MAX), ..none() }), [LimitKind::ClientBusy]);
-    assert_eq!(kinds(Evidence { busiest_cpu_share: Some(CPU_SHARE_MAX - 0.001), ..none() }), []);
+    assert_eq!(
+        kinds(Evidence { busiest_cpu_share: Some(WORK_SHARE_MAX), ..none() }),
+        [LimitKind::ClientBusy]
+    );
+    assert_eq!(kinds(Evidence { busiest_cpu_share: Some(WORK_SHARE_MAX - 0.001), ..none() }), []);
     assert_eq!(
         kinds(Evidence { longest_wait_share: Some(WAIT_SHARE_MAX), ..none() }),
         [LimitKind::ClientWaited]
     );
     assert_eq!(kinds(Evidence { longest_wait_share: Some(WAIT_SHARE_MAX - 0.001), ..none() }), []);
+    let shared = |computed: f64| Evidence {
+        busiest_cpu_share: Some(computed),
+        longest_wait_share: Some(0.45),
+        ..none()
+    };
+    assert_eq!(kinds(shared(0.5)), [LimitKind::ClientBusy]);
+    assert_eq!(kinds(shared(0.49)), [LimitKind::ClientWaited]);
     let late = |own: u64, latency: u64| {
         kinds(Evidence { own_delay_p99_us: Some(own), latency_p99_us: Some(latency), ..none() })
     };
