@@ -49,12 +49,15 @@ fn expected(terms: &FetchTerms<'_>, correlation: i32, wanted: &[FetchFrom<'_>]) 
     encode_request(terms.client_id, correlation, terms.version, &request).expect("it can be written")
 }
 
-fn partitions() -> impl Strategy<Value = Vec<(i32, i16, i64, Vec<u8>)>> {
+/// Partition, error code, high watermark, records.
+type Answered = (i32, i16, i64, Vec<u8>);
+
+fn partitions() -> impl Strategy<Value = Vec<Answered>> {
     let partition = (any::<i32>(), any::<i16>(), any::<i64>(), prop::collection::vec(any::<u8>(), 0..300));
     prop::collection::vec(partition, 0..5)
 }
 
-fn answer(version: i16, topics: &[TopicFacts], answered: &[Vec<(i32, i16, i64, Vec<u8>)>]) -> FetchResponse {
+fn answer(version: i16, topics: &[TopicFacts], answered: &[Vec<Answered>]) -> FetchResponse {
     let topics = topics.iter().zip(answered).map(|(topic, partitions)| {
         let partitions = partitions.iter().map(|(index, error, high_watermark, records)| {
             let mut data = PartitionData::default()
