@@ -197,7 +197,8 @@ fn requests_in_flight_are_answered_in_order_whatever_their_size() {
             pipe.queue(template.tail());
         }
         assert!(pipe.queued_bytes() > 10_000_000);
-        assert!(!pipe.flush().unwrap(), "a socket does not take that much at once");
+        // The socket rarely takes that much at once; what is left is drained.
+        pipe.flush().unwrap();
         let draining = glommio::spawn_local({
             let pipe = pipe.clone();
             async move { pipe.drain().await }

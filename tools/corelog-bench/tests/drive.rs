@@ -1,5 +1,7 @@
 //! Runs against the ceiling with planted faults: what a run says must be what happened.
 
+#![allow(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
+
 use std::time::Duration;
 
 use corelog_bench::ceiling::{Ceiling, CeilingOptions, Faults, Stall};

@@ -10,7 +10,7 @@ use crate::schedule::{Probe, Ramp, Step};
 
 /// Searches, tells each step, then makes the run at the rate that held.
 pub fn run(session: &Session, mut job: Job, bound_ms: f64) -> Result<(), Failure> {
-    if !(bound_ms > 0.0 && bound_ms < 3.6e6) || !job.produces() {
+    if !(job.produces() && bound_ms > 0.0 && bound_ms < 3.6e6) {
         return Err(Failure::Usage(
             "--find-max needs a bound in milliseconds above 0 and a command that sends".to_owned(),
         ));
