@@ -12,6 +12,7 @@
 #[path = "report/planted.rs"]
 mod planted;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -40,20 +41,32 @@ fn folder() -> PathBuf {
     folder
 }
 
-/// The first browser that answers; its name is printed, or that the test is skipped.
+/// The first browser that answers, installed if there is none; or a line that the test is skipped.
 fn browser() -> Option<String> {
     let named = std::env::var("CORELOG_BROWSER").ok();
     let candidates = match &named {
         Some(name) => vec![name.as_str()],
         None => vec!["chromium", "chromium-browser", "google-chrome"],
     };
+    let mut said = String::new();
+    if named.is_none() {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/setup.sh");
+        let done = Command::new("bash").arg(script).output().unwrap();
+        said = String::from_utf8_lossy(&done.stdout).trim().to_owned();
+    }
     let runs =
         |name: &&str| Command::new(name).arg("--version").output().is_ok_and(|done| done.status.success());
     let found = candidates.iter().copied().find(runs).map(str::to_owned);
     if found.is_none() {
-        println!("SKIPPED: none of {} runs here", candidates.join(", "));
+        skipped(&format!("none of the browsers {} runs here {said}", candidates.join(", ")));
     }
     found
+}
+
+/// Said past the harness, which keeps what passing tests print.
+fn skipped(why: &str) {
+    let line = format!("SKIPPED  {why}\n");
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
 }
 
 /// Runs the browser on a page with a profile of its own, and returns what it writes.

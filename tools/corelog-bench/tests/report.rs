@@ -9,6 +9,7 @@
 #[path = "report/planted.rs"]
 mod planted;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -228,7 +229,8 @@ fn python() -> Option<PathBuf> {
     if folder.join("done").exists() {
         return Some(folder.join("python/bin/python"));
     }
-    println!("SKIPPED: reading back with Python: {}", String::from_utf8_lossy(&said).trim());
+    let line = format!("SKIPPED  reading back with Python: {}\n", String::from_utf8_lossy(&said).trim());
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
     None
 }
 
