@@ -5,8 +5,9 @@
 #
 # Brokers alternate, each started new for each round: Kafka as it ships (acknowledges from the page cache); with --flush also
 # Kafka with a flush for each acknowledgement, as Corelog gives; Corelog. Prints the table of `corelog-bench compare` and
-# writes the run files and a page for a browser to FOLDER (target/bench-compare). Without options: the workload log-lines for
-# 10 s. Bounded: data is deleted after each run; only what was started here is stopped.
+# writes the run files and a page for a browser to FOLDER (target/bench-compare). Without options: the workload market-data, 10 s
+# counted. The JVM compiles Kafka's code while it runs, so half a minute of warm-up comes before; one CPU drives, so that the
+# broker has another to itself where there are two. Bounded: data is deleted after each run; only what was started here is stopped.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 KAFKA=benches/peers/kafka.sh
@@ -24,7 +25,13 @@ while [ $# -gt 0 ]; do
     *) OPTIONS+=("$1"); shift ;;
   esac
 done
-[ ${#OPTIONS[@]} -gt 0 ] || OPTIONS=(--workload log-lines --warm-up 5 --duration 10)
+[ ${#OPTIONS[@]} -gt 0 ] || OPTIONS=(--workload market-data)
+default() { # option, value: unless it was given
+  case " ${OPTIONS[*]} " in *" $1 "*) ;; *) OPTIONS+=("$1" "$2") ;; esac
+}
+default --cpus 0
+default --warm-up 30
+default --duration 10
 mkdir -p target "$OUT"
 rm -f "$OUT"/*.json "$OUT"/*.hgrm "$OUT"/*.hlog
 WORK=$(mktemp -d target/bench-compare.XXXXXX)

@@ -172,6 +172,14 @@ fn single_runs_differing_workloads_and_doubtful_runs_are_told() {
     ] {
         assert!(table.contains(told), "{told} is missing in\n{table}");
     }
+    let mut alike = side("alike", &[1_000, 1_000, 1_000]);
+    for (run, reason) in alike.runs.iter_mut().zip(["lost after 1.5 s", "lost after 22 s", "Ctrl-C"]) {
+        run.verdict.complete = false;
+        run.verdict.reason = Some(reason.to_owned());
+    }
+    let table = compare::table(&[alike]);
+    assert!(table.contains("! alike runs 1, 2: partial results: lost after 1.5 s"), "{table}");
+    assert!(table.contains("! alike run 3: partial results: Ctrl-C"), "{table}");
     let metric = &compare::metrics(&sides)[0];
     assert_eq!(metric.noise(1), Some(Noise::Unknown));
     let mixed = compare::table(&[side("one", &[900]), side("two", &[1_500, 1_600])]);

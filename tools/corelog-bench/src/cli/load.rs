@@ -134,18 +134,18 @@ impl Session {
     }
 
     /// Shows a run and writes its files.
-    pub fn show(&self, record: &RunRecord, number: Option<u32>) -> Result<(), Failure> {
+    pub fn show(&self, run: &RunRecord, number: Option<u32>) -> Result<(), Failure> {
         let output = &self.options.output;
         if output.json {
-            print(&record.to_json().map_err(|error| Failure::Other(error.to_string()))?)?;
+            print(&run.to_json().map_err(|error| Failure::Other(error.to_string()))?)?;
         } else {
-            print(&summary::text(record, None))?;
+            let ceiling = output.ceiling.as_deref().map(record::read).transpose()?;
+            print(&summary::text(run, ceiling.as_ref()))?;
         }
         let Some(prefix) = &output.out else { return Ok(()) };
         let (folder, name) = folder_and_name(prefix);
         let name = number.map_or(name.clone(), |number| format!("{name}-{number}"));
-        let written =
-            files::write_run(record, &folder, &name).map_err(|error| file_failure(prefix, error))?;
+        let written = files::write_run(run, &folder, &name).map_err(|error| file_failure(prefix, error))?;
         if !output.json {
             let names: Vec<_> = written.iter().map(|path| path.display().to_string()).collect();
             print(&format!("written: {}\n", names.join(" ")))?;

@@ -93,9 +93,9 @@ pub struct ShapeOptions {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Records")]
 pub struct RecordOptions {
-    /// Bytes of a value [records.size]
+    /// Bytes of a value: a number, uniform:MIN:MAX or log-normal:MEDIAN:SIGMA:MAX [records.size]
     #[arg(long, value_name = "BYTES")]
-    pub record_size: Option<u32>,
+    pub record_size: Option<String>,
     /// none, uniform:COUNT, zipf:COUNT[:EXPONENT] or sequential:COUNT [records.keys]
     #[arg(long, value_name = "KEYS")]
     pub keys: Option<String>,
@@ -150,6 +150,9 @@ pub struct PaceOptions {
     /// End after this many records [length.records]
     #[arg(long, value_name = "N")]
     pub records: Option<u64>,
+    /// End after about this many bytes of keys and values, such as 500MB or 10GB [length.bytes]
+    #[arg(long, value_name = "BYTES", value_parser = volume)]
+    pub volume: Option<u64>,
 }
 
 /// What is shown and kept.
@@ -162,6 +165,9 @@ pub struct OutputOptions {
     /// The broker's data directory, if it is on this host: its device and filesystem go into the run's file
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+    /// The file of a run of the same load against `corelog-bench ceiling`: throughput is then also told as a share of it
+    #[arg(long, value_name = "RUN.json")]
+    pub ceiling: Option<PathBuf>,
     /// The name of the side in comparisons
     #[arg(long, value_name = "TEXT")]
     pub label: Option<String>,
@@ -248,7 +254,7 @@ impl ShapeOptions {
         add("topic.create", self.create.then(|| "true".to_owned()));
         add("topic.remove", self.create.then(|| "true".to_owned()));
         let records = &self.records;
-        add("records.size", records.record_size.map(|bytes| format!("{{ fixed = {bytes} }}")));
+        add("records.size", records.record_size.as_deref().map(size));
         add("records.keys", records.keys.as_deref().map(keys));
         add(
             "records.values",
@@ -274,6 +280,7 @@ impl ShapeOptions {
         add("length.duration-s", pace.duration.map(|s| format!("{s:?}")));
         add("length.warm-up-s", pace.warm_up.map(|s| format!("{s:?}")));
         add("length.records", pace.records.map(|n| n.to_string()));
+        add("length.bytes", pace.volume.map(|n| n.to_string()));
         all
     }
 }
@@ -301,6 +308,38 @@ fn keys(text: &str) -> String {
     }
 }
 
+/// `uniform:100:2000` as the workload's field has it.
+fn size(text: &str) -> String {
+    let parts: Vec<&str> = text.split(':').collect();
+    match parts[..] {
+        ["uniform", min, max] => format!("{{ uniform = {{ min = {min}, max = {max} }} }}"),
+        ["log-normal", median, sigma, max] => {
+            format!("{{ log-normal = {{ median = {median}, sigma = {sigma}, max = {max} }} }}")
+        }
+        [bytes] => format!("{{ fixed = {bytes} }}"),
+        _ => quoted(text),
+    }
+}
+
+/// `10GB` in bytes; units are of 1,000.
+fn volume(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let unit = match text[digits.len()..].to_ascii_uppercase().as_str() {
+        "" | "B" => 1_u64,
+        "K" | "KB" => 1_000,
+        "M" | "MB" => 1_000_000,
+        "G" | "GB" => 1_000_000_000,
+        "T" | "TB" => 1_000_000_000_000,
+        unit => return Err(format!("{unit} is no unit; B, KB, MB, GB and TB are")),
+    };
+    let number: f64 = digits.parse().map_err(|_| "a number, with KB, MB, GB or TB behind it".to_owned())?;
+    if number > 0.0 && number.is_finite() {
+        Ok((number * unit as f64) as u64)
+    } else {
+        Err("more than 0".to_owned())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -311,5 +350,19 @@ mod tests {
         assert_eq!(keys("uniform:10"), "{ uniform = { count = 10 } }");
         assert_eq!(keys("zipf:10"), "{ zipf = { count = 10, exponent = 1.0 } }");
         assert_eq!(keys("zipf:10:1.2"), "{ zipf = { count = 10, exponent = 1.2 } }");
+    }
+
+    #[test]
+    fn sizes_and_volumes_are_written_as_fields() {
+        assert_eq!(size("100"), "{ fixed = 100 }");
+        assert_eq!(size("uniform:1:9"), "{ uniform = { min = 1, max = 9 } }");
+        assert_eq!(
+            size("log-normal:500:0.5:4000"),
+            "{ log-normal = { median = 500, sigma = 0.5, max = 4000 } }"
+        );
+        assert_eq!([volume("10"), volume("1.5GB"), volume("2k")], [Ok(10), Ok(1_500_000_000), Ok(2_000)]);
+        for wrong in ["", "GB", "-1", "0", "1XB", "1e999"] {
+            assert!(volume(wrong).is_err(), "{wrong}");
+        }
     }
 }

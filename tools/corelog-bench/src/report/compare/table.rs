@@ -72,15 +72,28 @@ pub fn notes(sides: &[Side]) -> Vec<String> {
         notes.extend(single.iter().map(|name| format!("one run of {name}: its noise is unknown")));
     }
     notes.extend(workload_warning(sides));
-    for side in sides {
-        for (index, run) in side.runs.iter().enumerate() {
-            let doubts = doubts(run);
-            notes.extend(
-                doubts.into_iter().map(|doubt| format!("! {} run {}: {doubt}", side.name, index + 1)),
-            );
+    notes.extend(sides.iter().flat_map(side_doubts));
+    notes
+}
+
+/// The doubts about a side's runs. Those that differ in their figures alone share a line, with the figures of the first.
+fn side_doubts(side: &Side) -> Vec<String> {
+    let words = |doubt: &str| doubt.replace(|letter: char| letter.is_ascii_digit() || letter == '.', "");
+    let mut lines: Vec<(String, Vec<String>)> = Vec::new();
+    for (index, run) in side.runs.iter().enumerate() {
+        for doubt in doubts(run) {
+            let number = (index + 1).to_string();
+            match lines.iter_mut().find(|(first, _)| words(first) == words(&doubt)) {
+                Some((_, runs)) => runs.push(number),
+                None => lines.push((doubt, vec![number])),
+            }
         }
     }
-    notes
+    let line = |(doubt, runs): (String, Vec<String>)| {
+        let run = if runs.len() == 1 { "run" } else { "runs" };
+        format!("! {} {run} {}: {doubt}", side.name, runs.join(", "))
+    };
+    lines.into_iter().map(line).collect()
 }
 
 fn workload_warning(sides: &[Side]) -> Option<String> {
