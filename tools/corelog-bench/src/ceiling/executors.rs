@@ -23,9 +23,12 @@ use super::CeilingError;
 use super::connection::{self, End};
 use super::shared::Shared;
 use crate::client::Pipe;
+use crate::host;
 
 /// Connections that the system may hold until they are accepted.
 const BACKLOG: i32 = 4_096;
+/// Connections on their way to an executor; more at once are closed.
+const DEALT_MAX: usize = 4_096;
 /// Bytes of the buffer through which an executor's connections receive.
 const SCRATCH_BYTES: usize = 256 * 1024;
 /// How long a client may take nothing of its answers before it is given up.
@@ -83,7 +86,7 @@ impl Executors {
             let failed =
                 |error: io::Error| CeilingError::Executor { place: *place, reason: error.to_string() };
             let (outside, inside) = UnixStream::pair().map_err(failed)?;
-            let (sender, receiver) = mpsc::channel();
+            let (sender, receiver) = mpsc::sync_channel(DEALT_MAX);
             desks.push(Desk { sender, bell: outside.try_clone().map_err(failed)? });
             inboxes.push((inside, receiver));
             executors.stops.push(outside);
@@ -95,7 +98,10 @@ impl Executors {
             let placement = place.map_or(Placement::Unbound, Placement::Fixed);
             let thread = LocalExecutorBuilder::new(placement)
                 .name(&format!("ceiling-{number}"))
-                .spawn(move || worker.run(bell, inbox, dealing))
+                .spawn(move || {
+                    host::schedule_gently();
+                    worker.run(bell, inbox, dealing)
+                })
                 .map_err(|error| CeilingError::Executor { place: *place, reason: error.to_string() })?;
             executors.threads.push(thread);
         }
@@ -121,7 +127,7 @@ type Dealt = (AcceptedTcpStream, i32);
 
 /// Where the dealer leaves connections for an executor.
 struct Desk {
-    sender: mpsc::Sender<Dealt>,
+    sender: mpsc::SyncSender<Dealt>,
     bell: UnixStream,
 }
 
@@ -178,7 +184,7 @@ impl Worker {
             let to = (0..desks.len()).min_by_key(load).unwrap_or(0);
             self.loads[to].fetch_add(1, Ordering::Relaxed);
             // An executor that is gone takes no more connections: the server is stopping.
-            if desks[to].sender.send((stream, broker)).is_ok() {
+            if desks[to].sender.try_send((stream, broker)).is_ok() {
                 let _ = (&desks[to].bell).write(&[1]);
             }
         }

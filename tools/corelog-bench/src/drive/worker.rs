@@ -73,24 +73,13 @@ pub fn spawn(
                 // Nobody listens any more if the run was given up.
                 let _ = outbox.send(Message::Done(Box::new(done)));
             };
-            schedule_gently();
+            host::schedule_gently();
             match LocalExecutorBuilder::new(Placement::Fixed(cpu)).make() {
                 Ok(executor) => executor.run(work(shared, number, outbox)),
                 Err(error) => failure(error.to_string()),
             }
         })
         .map_err(|error| DriveError::Thread(error.to_string()))
-}
-
-/// How the kernel is to run this thread. Both are kindnesses, so a refusal is no error.
-fn schedule_gently() {
-    // Timers as exact as the kernel can: its default slack of 50 us would be in every latency.
-    rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1)).ok();
-    // Answers that arrive do not take the CPU from whoever runs on it, such as a broker on the same host: measured there, the
-    // broker takes a tenth more requests with half of the client's wake-ups. On a CPU of its own nothing changes.
-    let batch = libc::sched_param { sched_priority: 0 };
-    // SAFETY: 0 is this thread, and the parameters live as long as the call.
-    unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &batch) };
 }
 
 /// A worker's producers, readers and progress.

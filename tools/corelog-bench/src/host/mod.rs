@@ -1,16 +1,18 @@
 //! What the load generator's host is and how it is doing: facts that go into a run's file, CPU time of threads and of a
-//! broker's process.
+//! broker's process; and how the kernel is asked to run the tool's threads.
 //!
-//! Key invariant: everything here is read from `/proc` and `/sys` and may be missing; what is missing is `None`, never a
+//! Key invariant: everything that is found out is read from `/proc` and `/sys` and may be missing; what is missing is `None`, never a
 //! guess and never an error that ends a run. Judging the figures is left to `measure`.
 
 mod broker;
 mod cpu;
 mod facts;
+mod scheduling;
 
 pub use broker::listening_process;
 pub use cpu::{CpuTime, ThreadTime, own_threads, process_cpu_s};
 pub use facts::{DataDirectory, Facts};
+pub use scheduling::schedule_gently;
 
 /// Why a fact about a process cannot be had.
 #[derive(Debug, thiserror::Error)]
