@@ -318,3 +318,15 @@ fn a_real_broker_is_driven_end_to_end_and_read_from_the_beginning() {
     ]);
     assert!(read.measured.counts.fetched_records >= sent.measured.counts.produced_records);
 }
+
+#[test]
+fn the_last_of_an_option_counts_and_settings_add_up() {
+    let (_server, address) = ceiling(None, Faults::default());
+    let words = ["produce", "-b", &address, "--json", "--connections", "3", "--connections", "2"];
+    let set = ["--set", "producer.in-flight=1", "--set", "topic.partitions=5"];
+    let output = bench(&[&words[..], &SHORT, &set].concat());
+    assert_eq!(ended(&output), (0, String::new()));
+    let record = RunRecord::from_json(&String::from_utf8(output.stdout).unwrap()).unwrap();
+    let producer = &record.workload.producer;
+    assert_eq!((producer.connections, producer.in_flight, record.workload.topic.partitions), (2, 1, 5));
+}

@@ -23,7 +23,7 @@ pub use exit::Failure;
 
 /// Drives any broker that speaks Kafka's protocol, and measures it honestly.
 #[derive(Debug, Parser)]
-#[command(name = "corelog-bench", version, about, after_help = exit::HELP)]
+#[command(name = "corelog-bench", version, about, after_help = exit::HELP, args_override_self = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
