@@ -3,8 +3,10 @@
 //! Key invariant: every type here is a plain value with the width and the sentinel values that Kafka's protocol gives
 //! it. What the values mean for a log or a producer is left to the rooms that use them.
 
+mod partitioner;
 mod placement;
 
+pub use partitioner::partition_of_key;
 pub use placement::owner_shard;
 
 use std::fmt;

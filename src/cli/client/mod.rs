@@ -8,7 +8,6 @@ mod cluster;
 mod connection;
 mod error;
 pub mod offsets;
-mod partitioner;
 pub mod producer;
 pub mod reader;
 mod retry;

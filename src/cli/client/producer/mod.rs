@@ -13,10 +13,9 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::partitioner::partition_of_key;
 use super::retry::retrying;
 use super::{ClientError, Cluster, TopicFacts};
-use crate::model::{ProducerEpoch, ProducerId, TimestampMs};
+use crate::model::{ProducerEpoch, ProducerId, TimestampMs, partition_of_key};
 use crate::protocol::ErrorCode;
 use crate::record::Codec;
 use crate::record::builder::NewRecord;
@@ -132,7 +131,7 @@ impl Producer {
         let count = self.lanes.len();
         let at = match (partition, record.key) {
             (Some(index), _) => super::offsets::partition_of(&self.topic, index).map(|_| index as usize)?,
-            (None, Some(key)) => partition_of_key(key, count as i32) as usize,
+            (None, Some(key)) => partition_of_key(key, count as u32) as usize,
             (None, None) => self.sticky,
         };
         let lane = &mut self.lanes[at];

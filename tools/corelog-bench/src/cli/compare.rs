@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::load::file_failure;
-use super::{Failure, print, record};
+use super::files::{file_failure, read_run};
+use super::{Failure, print};
 use crate::report::compare::{group, table};
 use crate::report::{files, html};
 
@@ -31,7 +31,7 @@ pub fn run(options: CompareOptions) -> Result<(), Failure> {
             _ => (None, vec![argument.as_str()]),
         };
         for path in paths.into_iter().map(PathBuf::from) {
-            let mut run = record::read(&path)?;
+            let mut run = read_run(&path)?;
             if let Some(side) = side {
                 run.label = Some(side.to_owned());
             }

@@ -2,7 +2,7 @@
 //!
 //! Key invariant: the run that is shown and written is one at the rate that was found, made after the search.
 
-use super::load::Session;
+use super::session::Session;
 use super::{Failure, print, record};
 use crate::drive::{Job, Outcome};
 use crate::measure::Timing;
@@ -38,7 +38,7 @@ pub fn run(session: &Session, mut job: Job, bound_ms: f64) -> Result<(), Failure
     };
     job.workload.producer.rate = rate;
     let (outcome, job) = session.drive(job)?;
-    let mut record = record::of(&job, &outcome, session)?;
+    let mut record = record::of(&job, &outcome, &session.options.output, &session.words)?;
     record
         .verdict
         .notes

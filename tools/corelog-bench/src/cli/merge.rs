@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::load::file_failure;
-use super::{Failure, print, record};
+use super::files::{file_failure, folder_and_name, read_run};
+use super::{Failure, print};
 use crate::report::{files, merge, summary};
 
 #[derive(Clone, Debug, Args)]
@@ -20,10 +20,10 @@ pub struct MergeOptions {
 
 /// Reads, merges, prints and writes.
 pub fn run(options: MergeOptions) -> Result<(), Failure> {
-    let runs = options.runs.iter().map(|path| record::read(path)).collect::<Result<Vec<_>, _>>()?;
+    let runs = options.runs.iter().map(|path| read_run(path)).collect::<Result<Vec<_>, _>>()?;
     let merged = merge::merge(&runs).map_err(|error| Failure::Usage(error.to_string()))?;
     print(&summary::text(&merged, None))?;
-    let (folder, name) = super::load::folder_and_name(&options.out);
+    let (folder, name) = folder_and_name(&options.out);
     let written =
         files::write_run(&merged, &folder, &name).map_err(|error| file_failure(&options.out, error))?;
     let names: Vec<_> = written.iter().map(|path| path.display().to_string()).collect();

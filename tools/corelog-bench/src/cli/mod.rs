@@ -6,11 +6,13 @@
 mod ceiling;
 mod compare;
 mod exit;
+mod files;
 mod find_max;
 mod load;
 mod merge;
 mod options;
 mod record;
+mod session;
 mod workloads;
 
 use std::ffi::OsString;

@@ -231,7 +231,7 @@ impl ShapeOptions {
 
     fn base(&self) -> Result<Workload, Failure> {
         if let Some(path) = &self.replay {
-            return Ok(super::record::read(path)?.workload);
+            return Ok(super::files::read_run(path)?.workload);
         }
         let Some(name) = &self.workload else {
             return Ok(Workload { name: "custom".to_owned(), seed: 1, ..Workload::default() });

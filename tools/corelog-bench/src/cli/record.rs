@@ -1,16 +1,14 @@
-//! Makes the record of a run out of its outcome and the facts around it, and reads records of earlier runs.
+//! Makes the record of a run out of its outcome and the facts around it.
 //!
 //! Key invariant: no secret goes into a record.
 
-use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 use super::Failure;
-use super::load::{Session, file_failure};
+use super::options::OutputOptions;
 use crate::drive::{Job, Outcome};
 use crate::host::Facts;
 use crate::measure::Limits;
-use crate::report::files;
 use crate::result::{
     BrokerFacts, CommandFacts, CpuSeconds, FORMAT, Findings, Measured, RunRecord, TargetFacts, ToolFacts,
     Verdict,
@@ -22,21 +20,26 @@ use crate::workload::Kind;
 const EXAMPLES_MAX: usize = 20;
 
 /// The record of a run.
-pub fn of(job: &Job, outcome: &Outcome, session: &Session) -> Result<RunRecord, Failure> {
+pub fn of(
+    job: &Job,
+    outcome: &Outcome,
+    output: &OutputOptions,
+    words: &[String],
+) -> Result<RunRecord, Failure> {
     let cpu = CpuSeconds { client_s: outcome.client_cpu_s, broker_s: outcome.broker_cpu_s };
     let measured = Measured::of(&outcome.totals, cpu).map_err(|error| Failure::Other(error.to_string()))?;
     let brokers =
         outcome.brokers.iter().map(|(id, address)| BrokerFacts { id: *id, address: address.clone() });
-    let facts = serde_json::to_value(Facts::gather(session.options.output.data_dir.as_deref()))
+    let facts = serde_json::to_value(Facts::gather(output.data_dir.as_deref()))
         .map_err(|error| Failure::Other(error.to_string()))?;
     Ok(RunRecord {
         format: FORMAT,
-        label: session.options.output.label.clone(),
+        label: output.label.clone(),
         tool: ToolFacts {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             revision: option_env!("CORELOG_GIT_REVISION").map(str::to_owned),
         },
-        command: CommandFacts { name: name_of(job.kind).to_owned(), arguments: session.words.clone() },
+        command: CommandFacts { name: name_of(job.kind).to_owned(), arguments: words.to_vec() },
         target: TargetFacts { bootstrap: job.options.bootstrap.clone(), brokers: brokers.collect() },
         hosts: vec![facts],
         started_at: rfc3339(outcome.started_at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())),
@@ -50,11 +53,6 @@ pub fn of(job: &Job, outcome: &Outcome, session: &Session) -> Result<RunRecord, 
             findings: outcome.findings.as_ref().map(|lanes| findings(lanes)),
         },
     })
-}
-
-/// The record in a run's file.
-pub fn read(path: &Path) -> Result<RunRecord, Failure> {
-    files::read_run(path).map_err(|error| file_failure(path, error))
 }
 
 fn reason(outcome: &Outcome) -> Option<String> {

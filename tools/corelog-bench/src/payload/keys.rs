@@ -5,13 +5,13 @@
 //! Key invariant: drawing a partition by its weight and then a key of it by the key's weight within gives every key the
 //! weight that the plan gives it. Every topic has the same keys.
 
+use corelog::model::partition_of_key;
 use rand::RngExt;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand_distr::Distribution;
 use rand_distr::weighted::WeightedAliasIndex;
 
 use super::SupplyError;
-use super::partitioner::partition_of;
 use crate::workload::KeyPlan;
 
 const PREFIX: &[u8] = b"key-";
@@ -149,7 +149,7 @@ impl Keys {
 
 /// The keys' numbers sorted by partition, and where each partition's begin.
 fn deal(count: u32, partitions: u32) -> (Vec<u32>, Vec<u32>) {
-    let partition = |number: u32| partition_of(KeyText::new(number).as_bytes(), partitions) as usize;
+    let partition = |number: u32| partition_of_key(KeyText::new(number).as_bytes(), partitions) as usize;
     let mut starts = vec![0_u32; partitions as usize + 1];
     for number in 0..count {
         starts[partition(number) + 1] += 1;
@@ -210,7 +210,7 @@ mod tests {
             assert!((keys.weight(partition) - count as f64 / 1000.0).abs() < 1e-9);
             for turn in 0..count {
                 let text = one(&keys, partition, turn, &mut rng).expect("it has keys");
-                assert_eq!(partition_of(text.as_bytes(), 7), partition);
+                assert_eq!(partition_of_key(text.as_bytes(), 7), partition);
                 seen.push(text.as_bytes().to_vec());
             }
             let again = one(&keys, partition, count, &mut rng).expect("it has keys");
@@ -250,7 +250,7 @@ mod tests {
     fn a_partition_without_keys_weighs_nothing() {
         let keys = keys(KeyPlan::Zipf { count: 1, exponent: 1.0 }, 16);
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(3);
-        let home = partition_of(b"key-0", 16);
+        let home = partition_of_key(b"key-0", 16);
         for partition in 0..16 {
             assert_eq!(one(&keys, partition, 0, &mut rng).is_some(), partition == home);
             assert_eq!(keys.weight(partition), if partition == home { 1.0 } else { 0.0 });

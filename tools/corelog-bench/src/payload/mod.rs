@@ -10,7 +10,6 @@ mod encode;
 mod json;
 mod keys;
 mod maker;
-mod partitioner;
 mod ready;
 mod sizes;
 mod stamp;

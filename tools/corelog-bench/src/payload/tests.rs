@@ -116,7 +116,7 @@ proptest! {
             for (at, record) in (0..).zip(&records) {
                 match &record.key {
                     Some(key) => {
-                        let partition = partitioner::partition_of(key, partitions as u32);
+                        let partition = corelog::model::partition_of_key(key, partitions as u32);
                         prop_assert_eq!(partition, lane.0 % partitions as u32);
                     }
                     None => prop_assert_eq!(plan.keys, KeyPlan::None),

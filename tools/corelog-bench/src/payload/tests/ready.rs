@@ -57,7 +57,7 @@ fn keyed_batches_are_those_of_their_partition() {
         let lane = maker.next_lane().expect("some lane has keys");
         for record in read(&maker.batch(lane, 5, NOW_MS, None, &|_| 0).expect("made before")).1 {
             let key = record.key.expect("it has one");
-            assert_eq!(partitioner::partition_of(&key, 16), lane.0 % 16);
+            assert_eq!(corelog::model::partition_of_key(&key, 16), lane.0 % 16);
         }
     }
     let empty = (0..16).find(|p| maker.batch(Lane(*p), 5, NOW_MS, None, &|_| 0).is_err()).expect("nine keys");

@@ -29,7 +29,7 @@ fn keys_occur_as_if_each_record_had_drawn_its_own() {
     let records: f64 = counts.values().sum();
     for number in 0..40_u32 {
         let key = Bytes::from(format!("key-{number}"));
-        let lane = partitioner::partition_of(&key, 3);
+        let lane = corelog::model::partition_of_key(&key, 3);
         let expected = 1.0 / f64::from(number + 1) / total / 2.0;
         // Each topic has the key in the same partition, equally often.
         for lane in [Lane(lane), Lane(3 + lane)] {
@@ -80,8 +80,9 @@ fn keys_in_turn_come_in_order_in_each_lane() {
         for record in read(&maker.batch(lane, 100, NOW_MS, None, &|_| 0).expect("made")).1 {
             let text = String::from_utf8(record.key.expect("it has one").to_vec()).expect("it is text");
             let number: u32 = text["key-".len()..].parse().expect("a number");
-            let of_lane =
-                |number: &u32| partitioner::partition_of(format!("key-{number}").as_bytes(), 3) == lane.0;
+            let of_lane = |number: &u32| {
+                corelog::model::partition_of_key(format!("key-{number}").as_bytes(), 3) == lane.0
+            };
             let expected = match last.insert(lane, number) {
                 Some(last) => (last + 1..60).chain(0..60).find(of_lane),
                 None => (0..60).find(of_lane),
@@ -105,7 +106,7 @@ fn without_keys_lanes_take_turns() {
 fn a_producer_whose_lanes_get_nothing_has_no_next_lane() {
     let plan = RecordPlan { keys: KeyPlan::Uniform { count: 1 }, ..RecordPlan::default() };
     let supply = Arc::new(supply(&plan, (1, 8), false));
-    let home = partitioner::partition_of(b"key-0", 8);
+    let home = corelog::model::partition_of_key(b"key-0", 8);
     let others = (0..8).filter(|lane| *lane != home).map(Lane).collect();
     let mut maker = Maker::new(Arc::clone(&supply), 0, others);
     assert_eq!(maker.next_lane(), None);

@@ -1,16 +1,16 @@
 //! Which partition a key goes to, as Kafka's own clients choose it (`org.apache.kafka.common.utils.Utils.murmur2`).
 //!
-//! Key invariant: the same key goes to the same partition as from a Java producer.
+//! Key invariant: the same key goes to the same partition as from a Java producer, so both can write one topic.
 
 /// The seed of Kafka's murmur2.
 const SEED: u32 = 0x9747_b28c;
 const MIX: u32 = 0x5bd1_e995;
 const SHIFT: u32 = 24;
 
-/// The partition of a key among `partitions`, which is at least 1.
-pub(super) fn partition_of(key: &[u8], partitions: u32) -> u32 {
+/// The partition of a record with a key, among `partitions` (at least 1).
+pub fn partition_of_key(key: &[u8], partitions: u32) -> u32 {
     // The sign bit is cut off, not negated.
-    (murmur2(key) & 0x7fff_ffff) % partitions
+    (murmur2(key) & 0x7fff_ffff) % partitions.max(1)
 }
 
 /// Austin Appleby's MurmurHash2, 32 bits, as Kafka seeds it.
@@ -57,7 +57,7 @@ mod tests {
     #[test]
     fn a_negative_hash_loses_its_sign_bit() {
         // Kafka: toPositive(-973932308) = 1173551340.
-        assert_eq!(partition_of(b"21", 1_000_000), 551_340);
-        assert_eq!(partition_of(b"abc", 1_000_000), 470_107);
+        assert_eq!(partition_of_key(b"21", 1_000_000), 551_340);
+        assert_eq!(partition_of_key(b"abc", 1_000_000), 470_107);
     }
 }
