@@ -10,6 +10,7 @@ mod error;
 mod finish;
 mod flush;
 mod index;
+pub mod journal;
 mod log;
 mod lookup;
 mod place;

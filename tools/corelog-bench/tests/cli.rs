@@ -282,12 +282,10 @@ fn a_real_broker_is_driven_end_to_end_and_read_from_the_beginning() {
     };
     let end_to_end =
         record(&["end-to-end", "--create", "--rate", "2000", "--duration", "1", "--keys", "zipf:100"]);
-    // What was sent just before the counted time may be read in it.
+    // Around the beginning of the counted time a record may be counted on one side and not on the other.
     let counts = &end_to_end.measured.counts;
-    assert!(
-        (0..200).contains(&(counts.fetched_records as i64 - counts.produced_records as i64)),
-        "{counts:?}"
-    );
+    let more = counts.fetched_records as i64 - counts.produced_records as i64;
+    assert!((-200..200).contains(&more) && counts.fetched_records > 1_500, "{counts:?}");
     for codec in ["none", "gzip", "snappy", "lz4", "zstd"] {
         let checked = record(&[
             "produce",
