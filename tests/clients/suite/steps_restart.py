@@ -34,9 +34,9 @@ class Kept:
             self.topics = connection.topics()
             self.configs = connection.configs(TOPIC)
             count = len(self.topics[TOPIC])
-            self.starts = [connection.offset(TOPIC, p, -2) for p in range(count)]
-            self.ends = [connection.offset(TOPIC, p) for p in range(count)]
-            self.found = [connection.offset(TOPIC, p, TIMES + 50_000) for p in range(count)]
+            self.starts = [connection.settled_offset(TOPIC, p, -2) for p in range(count)]
+            self.ends = [connection.settled_offset(TOPIC, p) for p in range(count)]
+            self.found = [connection.settled_offset(TOPIC, p, TIMES + 50_000) for p in range(count)]
             self.digests = [self.digest(connection, p) for p in range(count)]
 
     def digest(self, connection, partition):
@@ -144,7 +144,7 @@ def stop_under_load(broker):
     check(seconds < STOP_SECONDS_MAX[broker.name], f"it took {seconds:.1f} s to stop")
     with Connection(broker.bootstrap) as connection:
         for partition, count in enumerate(acknowledged):
-            error, end = connection.offset("load", partition)
+            error, end = connection.settled_offset("load", partition)
             check(error == 0 and count <= end <= count + 1, f"{count} acknowledged in partition {partition}, {end} there")
     return f"{sum(acknowledged)} acknowledged, stopped in {seconds:.2f} s"
 

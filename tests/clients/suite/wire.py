@@ -11,6 +11,9 @@ PRODUCE, FETCH, LIST_OFFSETS, METADATA = 0, 1, 2, 3
 API_VERSIONS, CREATE_TOPICS, DELETE_TOPICS, DELETE_RECORDS, INIT_PRODUCER_ID = 18, 19, 20, 21, 22
 DESCRIBE_CONFIGS, ALTER_CONFIGS, CREATE_PARTITIONS = 32, 33, 37
 ANSWER_BYTES_MAX = 128 * 1024 * 1024
+# What is answered for a partition whose log is still being opened: LEADER_NOT_AVAILABLE, NOT_LEADER_OR_FOLLOWER.
+OPENING = (5, 6)
+OPENING_SECONDS_MAX = 10
 
 
 def _crc_table():
@@ -210,6 +213,13 @@ class Connection:
         error = answer.number("h")
         answer.number("q")
         return error, answer.number("q")
+
+    def settled_offset(self, topic, partition, timestamp=-1):
+        """As `offset`, asked again while the partition is still being opened, as every client does."""
+        deadline = time.monotonic() + OPENING_SECONDS_MAX
+        while (found := self.offset(topic, partition, timestamp))[0] in OPENING and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return found
 
     def fetch(self, topic, partition, offset, max_bytes=1 << 20, wait_ms=500):
         """(error code, high watermark, record bytes) by Fetch 4."""
