@@ -86,6 +86,10 @@ mod tests {
                 }
             }
             prop_assert!(seen.into_iter().all(|seen| seen));
+            // Not more connections than lanes: none is dealt twice.
+            if connections as usize <= leaders.len() {
+                prop_assert_eq!(dealt.iter().map(Vec::len).sum::<usize>(), leaders.len());
+            }
         }
     }
 }

@@ -148,7 +148,8 @@ impl Worker {
         }
         if job.reads() {
             let plan = &job.workload.consumer;
-            let dealt = super::deal::deal(&shared.leaders, plan.connections);
+            // A reader reads each partition once, so it has at most as many connections.
+            let dealt = super::deal::deal(&shared.leaders, plan.connections.min(job.lanes()));
             let all = (0..plan.fan_out).flat_map(|reader| dealt.iter().map(move |lanes| (reader, lanes)));
             let mine = all.enumerate().filter(|(at, (_, lanes))| at % workers == number && !lanes.is_empty());
             self.readers = mine.map(|(_, (reader, lanes))| Reader::new(&self.local, reader, lanes)).collect();
