@@ -1,7 +1,8 @@
 //! The data directory's device as one shard sees it.
 //!
-//! Key invariant: no call here blocks the shard: what io_uring cannot do runs on glommio's blocking thread. Direct writes
-//! in flight are bounded, and free space is known within a second, so that a full disk is an answer and not an accident.
+//! Key invariant: no call here blocks the shard: what io_uring cannot do runs on glommio's blocking thread. Direct reads and
+//! writes in flight are bounded by their class ([`IoClass`]), and free space is known within a second, so that a full disk
+//! is an answer and not an accident.
 
 use std::cell::Cell;
 use std::io;
@@ -10,12 +11,13 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use glommio::io::{DmaFile, OpenOptions};
-use glommio::sync::{Semaphore, StaticPermit};
 
+use super::classes::{IoClass, IoCounts};
 use super::file::{Access, File, Inner, WriteBuffer};
 use super::foreign::Home;
 use super::kernel;
 use super::memory::BLOCK_BYTES;
+use super::scheduler::{Place, Scheduler, Ticks};
 use super::simulated::{self, Simulated};
 use crate::model::TimestampMs;
 
@@ -25,23 +27,19 @@ const FREE_SPACE_AGE_MAX: Duration = Duration::from_secs(1);
 const ADMITTED_BYTES_MAX: u64 = 64 << 20;
 /// Space is reserved ahead of need only while several times the reserve is free.
 const RESERVATION_FACTOR: u64 = 4;
-/// Direct reads in flight; the rest of the ring is for writes.
-const READS_IN_FLIGHT_MAX: u64 = 48;
 /// A non-empty file that every executor reads first; see [`Disk::open`].
 const PROBE_FILE: &str = "direct-io.probe";
 
 /// Bounds of a shard's disk.
 #[derive(Clone, Copy, Debug)]
 pub struct DiskLimits {
-    /// Direct writes in flight; one glommio ring holds 128 operations and reads need their share.
-    pub writes_in_flight_max: u64,
     /// Free bytes below which appends are refused.
     pub reserve_bytes: u64,
 }
 
 impl Default for DiskLimits {
     fn default() -> Self {
-        Self { writes_in_flight_max: 64, reserve_bytes: 128 << 20 }
+        Self { reserve_bytes: 128 << 20 }
     }
 }
 
@@ -87,8 +85,7 @@ pub struct Disk {
     directory: PathBuf,
     limits: DiskLimits,
     home: Home,
-    writes: Rc<Semaphore>,
-    reads: Rc<Semaphore>,
+    scheduler: Rc<Scheduler>,
     free_bytes: Cell<u64>,
     admitted_bytes: Cell<u64>,
     free_known_at: Cell<Instant>,
@@ -113,13 +110,16 @@ impl Disk {
     }
 
     async fn over(device: Device, directory: PathBuf, limits: DiskLimits) -> io::Result<Rc<Self>> {
+        let ticks = match &device {
+            Device::Kernel => Ticks::Since(Instant::now()),
+            Device::Simulated(_) => Ticks::Never,
+        };
         let disk = Rc::new(Self {
             device,
             directory,
             limits,
             home: Home::new(),
-            writes: Rc::new(Semaphore::new(limits.writes_in_flight_max.max(1))),
-            reads: Rc::new(Semaphore::new(READS_IN_FLIGHT_MAX)),
+            scheduler: Scheduler::new(ticks),
             free_bytes: Cell::new(0),
             admitted_bytes: Cell::new(0),
             free_known_at: Cell::new(Instant::now()),
@@ -149,17 +149,22 @@ impl Disk {
         Ok(Rc::new(File::new(self.clone(), inner)))
     }
 
-    /// Memory for a write of `bytes`, which are whole blocks, once there is a place among the writes in flight. The caller
-    /// fills all of it.
-    pub async fn write_buffer(&self, bytes: usize) -> io::Result<WriteBuffer> {
+    /// Memory for a write of `bytes`, which are whole blocks, once there is a place among those of its class in flight. The
+    /// caller fills all of it. Whoever holds one must not wait for another: write this first.
+    pub async fn write_buffer(&self, bytes: usize, class: IoClass) -> io::Result<WriteBuffer> {
         debug_assert!((bytes as u64).is_multiple_of(BLOCK_BYTES));
-        let admitted = self.writes.acquire_static_permit(1).await.map_err(io::Error::from)?;
-        Ok(WriteBuffer::new(glommio::allocate_dma_buffer(bytes), admitted))
+        let place = self.admit(class, bytes).await;
+        Ok(WriteBuffer::new(glommio::allocate_dma_buffer(bytes), place))
     }
 
-    /// Waits for a place among the reads in flight.
-    pub(super) async fn admit_read(&self) -> io::Result<StaticPermit> {
-        self.reads.acquire_static_permit(1).await.map_err(io::Error::from)
+    /// Waits for a place among the operations of a class in flight.
+    pub(super) async fn admit(&self, class: IoClass, bytes: usize) -> Place {
+        self.scheduler.admit(class, bytes as u64).await
+    }
+
+    /// What a class of direct I/O did and does.
+    pub fn io_counts(&self, class: IoClass) -> IoCounts {
+        self.scheduler.counts(class)
     }
 
     /// Takes `bytes` from the free space that is known; false if that would go into the reserve.

@@ -8,11 +8,12 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use glommio::io::{DmaBuffer, DmaFile};
-use glommio::sync::StaticPermit;
 
+use super::classes::IoClass;
 use super::disk::Disk;
 use super::foreign::Foreign;
 use super::memory::BLOCK_BYTES;
+use super::scheduler::Place;
 use super::simulated::SimulatedFile;
 
 /// What a file is opened for.
@@ -24,15 +25,15 @@ pub enum Access {
     Durable,
 }
 
-/// Block-aligned memory for one write, with its place among the writes in flight; what it holds at first is unspecified.
+/// Block-aligned memory for one write, with its place among those in flight; what it holds at first is unspecified.
 pub struct WriteBuffer {
     memory: DmaBuffer,
-    _admitted: StaticPermit,
+    _place: Place,
 }
 
 impl WriteBuffer {
-    pub(super) fn new(memory: DmaBuffer, admitted: StaticPermit) -> Self {
-        Self { memory, _admitted: admitted }
+    pub(super) fn new(memory: DmaBuffer, place: Place) -> Self {
+        Self { memory, _place: place }
     }
 
     /// The bytes to fill.
@@ -74,7 +75,7 @@ impl File {
             position.is_multiple_of(BLOCK_BYTES) && (buffer.len() as u64).is_multiple_of(BLOCK_BYTES)
         );
         let expected = buffer.len();
-        let WriteBuffer { memory, _admitted } = buffer;
+        let WriteBuffer { memory, _place } = buffer;
         let written = match &self.inner {
             Inner::Direct(file) => file.write_at(memory, position).await.map_err(io::Error::from)?,
             Inner::Simulated(file) => file.write_at(memory.as_bytes(), position).await?,
@@ -86,13 +87,14 @@ impl File {
         }
     }
 
-    /// Reads `length` bytes at `position`; fewer at the end of the file.
-    pub async fn read_at(&self, position: u64, length: usize) -> io::Result<Bytes> {
+    /// Reads `length` bytes at `position`, once there is a place among those of its class in flight; fewer at the end of
+    /// the file.
+    pub async fn read_at(&self, position: u64, length: usize, class: IoClass) -> io::Result<Bytes> {
         debug_assert!(position.is_multiple_of(BLOCK_BYTES) && (length as u64).is_multiple_of(BLOCK_BYTES));
+        self.disk.home().drain();
+        let _place = self.disk.admit(class, length).await;
         match &self.inner {
             Inner::Direct(file) => {
-                self.disk.home().drain();
-                let _admitted = self.disk.admit_read().await?;
                 let read = file.read_at_aligned(position, length).await.map_err(io::Error::from)?;
                 Ok(Bytes::from_owner(Foreign::new(self.disk.home(), read)))
             }

@@ -1,19 +1,23 @@
-//! Aligned memory, direct files and the clock, with their simulated twins.
+//! Aligned memory, direct files, the order of their I/O, and the clock, with their simulated twins.
 //!
 //! Key invariant: nothing here blocks a shard, and a write that was answered with success is on the device. What the
 //! bytes mean is left to `storage`.
 
+mod admission;
+mod classes;
 mod clock;
 mod disk;
 mod file;
 mod foreign;
 mod kernel;
 mod memory;
+mod scheduler;
 mod simulated;
 
+pub use classes::{IoCap, IoCaps, IoClass, IoCounts};
 pub use clock::Clock;
 pub use disk::{Disk, DiskLimits, FileFacts, Inspected};
 pub use file::{Access, File, WriteBuffer};
 pub use foreign::{Foreign, Home, StableBytes};
 pub use memory::{AppendBuffer, BLOCK_BYTES, align_down, align_up};
-pub use simulated::Simulated;
+pub use simulated::{Failure, Simulated};

@@ -4,6 +4,8 @@
 //! 512-byte sectors; of a reserved length, anything between what was written and what was reserved; of directory changes
 //! that were not synced, a prefix in the order they were made, as a journaling file system keeps them.
 //!
+//! Beyond that, tests have it fail on purpose ([`Simulated::fail_writes_to`] and its like).
+//!
 //! Key invariant: everything is drawn from one seed, and tasks take turns in an order that depends on nothing else, so a
 //! seed replays exactly. Nothing that was called durable is ever lost by a crash; a bit flips only if a test flips it.
 
@@ -16,9 +18,18 @@ use std::rc::Rc;
 use bytes::Bytes;
 use futures_lite::future::yield_now;
 
+use self::faults::Faults;
+use self::names::{Entry, NameChange};
 use super::disk::FileFacts;
 use super::file::Access;
 use crate::model::TimestampMs;
+
+mod faults;
+mod file;
+mod names;
+
+pub use self::faults::Failure;
+pub(super) use self::file::SimulatedFile;
 
 /// The data directory of every simulated disk.
 pub(super) const DIRECTORY: &str = "/simulated";
@@ -26,51 +37,6 @@ pub(super) const DIRECTORY: &str = "/simulated";
 const SECTOR_BYTES: usize = 512;
 /// Turns that other tasks get, at most, before an operation completes.
 const TURNS_MAX: u64 = 6;
-
-/// What a name stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Entry {
-    Directory,
-    File(u64),
-}
-
-/// A change of names, in the order of the file system's journal.
-#[derive(Clone, Debug)]
-enum NameChange {
-    Link(PathBuf, Entry),
-    Unlink(PathBuf),
-    Rename(PathBuf, PathBuf),
-}
-
-impl NameChange {
-    fn touches(&self, directory: &Path) -> bool {
-        let within = |path: &Path| path.parent() == Some(directory);
-        match self {
-            Self::Link(path, _) | Self::Unlink(path) => within(path),
-            Self::Rename(from, to) => within(from) || within(to),
-        }
-    }
-
-    fn apply(&self, names: &mut BTreeMap<PathBuf, Entry>) {
-        match self {
-            Self::Link(path, entry) => {
-                names.insert(path.clone(), *entry);
-            }
-            Self::Unlink(path) => names.retain(|name, _| !name.starts_with(path)),
-            Self::Rename(from, to) => {
-                let moved: Vec<PathBuf> =
-                    names.keys().filter(|name| name.starts_with(from)).cloned().collect();
-                for name in moved {
-                    let tail = name.strip_prefix(from).expect("filtered by this prefix");
-                    let target = if tail.as_os_str().is_empty() { to.clone() } else { to.join(tail) };
-                    if let Some(entry) = names.remove(&name) {
-                        names.insert(target, entry);
-                    }
-                }
-            }
-        }
-    }
-}
 
 /// Something on its way to a file's durable content.
 #[derive(Clone, Debug)]
@@ -98,8 +64,7 @@ struct Facts {
     names: BTreeMap<PathBuf, Entry>,
     durable_names: BTreeMap<PathBuf, Entry>,
     pending_names: Vec<NameChange>,
-    /// Writes that still succeed before all fail; `None`: no end.
-    writes_left: Option<u64>,
+    faults: Faults,
     free_bytes: u64,
 }
 
@@ -122,9 +87,26 @@ impl Simulated {
         self.facts.borrow_mut().choose(bound)
     }
 
-    /// Lets `writes` more writes succeed; all after them fail.
+    /// Lets `writes` more direct writes succeed; all after them fail, until [`Self::heal`] or a crash.
     pub fn fail_writes_after(&self, writes: u64) {
-        self.facts.borrow_mut().writes_left = Some(writes);
+        self.facts.borrow_mut().faults.fail_writes_after(writes);
+    }
+
+    /// From now on whatever would change a file that `hits` fails: direct writes, reservations, cuts, small files written
+    /// whole, and new directories. Until [`Self::heal`], a crash, or the next call. `hits` gets the absolute path under
+    /// which the file was opened, and must not use this disk.
+    pub fn fail_writes_to(&self, hits: impl Fn(&Path) -> bool + 'static, failure: Failure) {
+        self.facts.borrow_mut().faults.fail_writes_to(Box::new(hits), failure);
+    }
+
+    /// From now on reads of files that `hits` fail, as for [`Self::fail_writes_to`]; lists of directories do too.
+    pub fn fail_reads_to(&self, hits: impl Fn(&Path) -> bool + 'static, failure: Failure) {
+        self.facts.borrow_mut().faults.fail_reads_to(Box::new(hits), failure);
+    }
+
+    /// Nothing fails any more. What failed has left its traces.
+    pub fn heal(&self) {
+        self.facts.borrow_mut().faults = Faults::default();
     }
 
     /// Sets what the file system says is free.
@@ -236,13 +218,14 @@ impl Simulated {
                 node
             }
         };
-        Ok(SimulatedFile { disk: self.clone(), node })
+        Ok(SimulatedFile::new(self.clone(), node, path))
     }
 
     pub(super) async fn list(&self, path: &Path) -> io::Result<Option<Vec<FileFacts>>> {
         self.pass_time().await;
         self.check_power()?;
         let facts = self.facts.borrow();
+        facts.faults.on_read(path)?;
         if facts.names.get(path) != Some(&Entry::Directory) {
             return Ok(None);
         }
@@ -266,6 +249,7 @@ impl Simulated {
         {
             self.check_power()?;
             let mut facts = self.facts.borrow_mut();
+            facts.faults.on_change(path)?;
             facts.check_parent(path)?;
             if !facts.names.contains_key(path) {
                 facts.change_names(NameChange::Link(path.to_path_buf(), Entry::Directory));
@@ -320,6 +304,7 @@ impl Simulated {
         let ticket = {
             self.check_power()?;
             let mut facts = self.facts.borrow_mut();
+            facts.faults.on_change(path)?;
             facts.check_parent(path)?;
             let node = facts.ticket();
             let change = Change::Write(0, content.clone().into());
@@ -339,6 +324,7 @@ impl Simulated {
         self.pass_time().await;
         self.check_power()?;
         let mut facts = self.facts.borrow_mut();
+        facts.faults.on_change(path)?;
         facts.check_parent(path)?;
         let node = facts.ticket();
         let change = Change::Write(0, content.clone().into());
@@ -351,6 +337,7 @@ impl Simulated {
     pub(super) async fn read_small(&self, path: &Path, bytes_max: u64) -> io::Result<Option<Vec<u8>>> {
         self.pass_time().await;
         self.check_power()?;
+        self.facts.borrow().faults.on_read(path)?;
         let content = self.content(path);
         Ok(content.map(|mut content| {
             content.truncate(usize::try_from(bytes_max).unwrap_or(usize::MAX));
@@ -445,81 +432,6 @@ fn apply(change: &Change, content: &mut Vec<u8>) {
     }
 }
 
-/// An open file of a simulated disk.
-pub(super) struct SimulatedFile {
-    disk: Rc<Simulated>,
-    node: u64,
-}
-
-impl SimulatedFile {
-    async fn change(&self, change: Change) -> io::Result<()> {
-        let ticket = {
-            self.disk.check_power()?;
-            let mut facts = self.disk.facts.borrow_mut();
-            let ticket = facts.ticket();
-            let node = facts.nodes.get_mut(&self.node).ok_or(io::ErrorKind::NotFound)?;
-            node.pending.insert(ticket, change);
-            ticket
-        };
-        self.disk.pass_time().await;
-        self.disk.check_power()?;
-        self.disk.facts.borrow_mut().complete(self.node, ticket);
-        Ok(())
-    }
-
-    pub(super) async fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<usize> {
-        let fails = match &mut self.disk.facts.borrow_mut().writes_left {
-            None => false,
-            Some(0) => true,
-            Some(left) => {
-                *left -= 1;
-                false
-            }
-        };
-        let bytes = Bytes::copy_from_slice(bytes);
-        let length = bytes.len();
-        if fails {
-            // What a failed write left behind is anyone's guess.
-            let mut facts = self.disk.facts.borrow_mut();
-            let mut node = facts.nodes.remove(&self.node).ok_or(io::ErrorKind::NotFound)?;
-            facts.tear(&Change::Write(position, bytes), &mut node.durable);
-            let longer = node.durable.len().max(node.visible.len());
-            node.visible = node.durable.clone();
-            node.visible.resize(longer, 0);
-            facts.nodes.insert(self.node, node);
-            return Err(io::Error::from_raw_os_error(libc::EIO));
-        }
-        self.change(Change::Write(position, bytes)).await?;
-        Ok(length)
-    }
-
-    pub(super) async fn read_at(&self, position: u64, length: usize) -> io::Result<Bytes> {
-        self.disk.pass_time().await;
-        self.disk.check_power()?;
-        let facts = self.disk.facts.borrow();
-        let node = facts.nodes.get(&self.node).ok_or(io::ErrorKind::NotFound)?;
-        let from = (position as usize).min(node.visible.len());
-        let to = (from + length).min(node.visible.len());
-        Ok(Bytes::copy_from_slice(&node.visible[from..to]))
-    }
-
-    pub(super) fn preallocate(&self, size: u64) -> io::Result<()> {
-        self.disk.check_power()?;
-        let mut facts = self.disk.facts.borrow_mut();
-        let node = facts.nodes.get_mut(&self.node).ok_or(io::ErrorKind::NotFound)?;
-        if node.visible.len() < size as usize {
-            node.visible.resize(size as usize, 0);
-        }
-        Ok(())
-    }
-
-    pub(super) async fn truncate(&self, size: u64) -> io::Result<()> {
-        self.change(Change::Truncate(size)).await
-    }
-
-    pub(super) fn size(&self) -> io::Result<u64> {
-        let facts = self.disk.facts.borrow();
-        let node = facts.nodes.get(&self.node).ok_or(io::ErrorKind::NotFound)?;
-        Ok(node.visible.len() as u64)
-    }
-}
+#[cfg(test)]
+#[path = "simulated/tests.rs"]
+mod tests;

@@ -15,7 +15,7 @@ use super::error::StorageError;
 use super::log::{Log, Phase, Writer};
 use super::place::{self, LOG_SUFFIX};
 use super::segment::{Segment, Stage};
-use crate::io::{Access, BLOCK_BYTES, File, align_down, align_up};
+use crate::io::{Access, BLOCK_BYTES, File, IoClass, align_down, align_up};
 use crate::model::Offset;
 
 /// Bytes of one direct write; a group has several of them in flight.
@@ -121,7 +121,7 @@ impl Log {
             let (file, disk) = (file.clone(), self.store.disk().clone());
             let (head, parts, from, end) = (head.clone(), group.parts.clone(), at, group.to);
             writes.push(glommio::spawn_local(async move {
-                let mut buffer = disk.write_buffer((to - from) as usize).await?;
+                let mut buffer = disk.write_buffer((to - from) as usize, IoClass::Bypass).await?;
                 // All before the group's end is copied over; what follows it is defined too.
                 let used = ((end - from) as usize).min(buffer.len());
                 buffer.as_mut_slice()[used..].fill(0);
@@ -145,7 +145,7 @@ impl Log {
             return Ok(None);
         }
         debug_assert!(in_memory <= group.durable, "dirty bytes stay in memory");
-        let block = file.read_at(group.from, BLOCK_BYTES as usize).await?;
+        let block = file.read_at(group.from, BLOCK_BYTES as usize, IoClass::Bypass).await?;
         let wanted = (in_memory - group.from) as usize;
         if block.len() < wanted {
             return Err(std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "the last block is gone"));

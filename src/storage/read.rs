@@ -12,13 +12,16 @@ use super::index::SparseIndex;
 use super::log::{Log, State};
 use super::place::{self, INDEX_SUFFIX, LOG_SUFFIX};
 use super::walk::{self, ReadLimit, Slices, Walk};
-use crate::io::{File, align_down, align_up};
+use crate::io::{File, IoClass, align_down, align_up};
 use crate::model::Offset;
 
 /// The smallest window that a cold read takes from the device.
 const WINDOW_BYTES_MIN: u64 = 128 << 10;
 /// The largest window, unless one batch is larger.
 const WINDOW_BYTES_MAX: u64 = 1 << 20;
+/// How far from a log's end a reader still counts as one at the tail. Four of the fetches that
+/// a consumer sends by default: whoever fell out of the batch cache by no more is helped back; whoever reads history can wait.
+const TAIL_BYTES_MAX: u64 = 4 << 20;
 
 /// What can be said of a read at once.
 #[derive(Clone, Debug)]
@@ -147,7 +150,7 @@ impl Log {
         while position < place.size {
             let window = match window.take() {
                 Some(window) => window,
-                None => self.window(place, position, wanted).await?,
+                None => self.window(place, position, wanted, self.class_of(place, position)).await?,
             };
             match walk::cut(&window, from, limit) {
                 Walk::Found(cut) => {
@@ -180,19 +183,29 @@ impl Log {
         )
     }
 
+    /// How urgent a consumer's read from there is.
+    fn class_of(&self, place: &Place, position: u64) -> IoClass {
+        if self.state.borrow().is_at_tail(place.segment, position) {
+            IoClass::TailRead
+        } else {
+            IoClass::ColdRead
+        }
+    }
+
     /// The segment's bytes from `position`, about `wanted` of them, none beyond what may be read.
     pub(super) async fn window(
         &self,
         place: &Place,
         position: u64,
         wanted: u64,
+        class: IoClass,
     ) -> Result<Bytes, StorageError> {
         let path = place::file_of(&self.directory, place.segment, LOG_SUFFIX);
         let file = self.reader(place.segment).await?;
         let from = align_down(position);
         let to = align_up((position + wanted).min(place.size));
-        let read =
-            file.read_at(from, (to - from) as usize).await.map_err(StorageError::io("reading", &path))?;
+        let read = file.read_at(from, (to - from) as usize, class).await;
+        let read = read.map_err(StorageError::io("reading", &path))?;
         let end = (from + read.len() as u64).min(place.size);
         if end <= position {
             return Err(StorageError::corrupt(&path, position, "the file ends before its batches do"));
@@ -238,6 +251,22 @@ fn window_bytes(limit: ReadLimit) -> u64 {
 }
 
 impl State {
+    /// Whether at most `TAIL_BYTES_MAX` lie between a place and the log's end. Looks at the last segments only.
+    fn is_at_tail(&self, segment: Offset, position: u64) -> bool {
+        let mut after: u64 = 0;
+        for newer in self.segments.iter().rev() {
+            if newer.base <= segment {
+                return newer.base == segment
+                    && after + newer.size.saturating_sub(position) <= TAIL_BYTES_MAX;
+            }
+            after += newer.size;
+            if after > TAIL_BYTES_MAX {
+                return false;
+            }
+        }
+        false
+    }
+
     /// Batches from the chunks, contiguous from the one that holds `from`; `None` if that is not in memory.
     fn read_cached(&self, from: Offset, limit: ReadLimit) -> Option<Slices> {
         let mut at = self.chunks.partition_point(|chunk| chunk.next_offset() <= from);
@@ -264,5 +293,37 @@ impl State {
             at += 1;
         }
         Some(slices)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::Simulated;
+    use crate::storage::LogSettings;
+    use crate::storage::testing::{open, run, settings, simulated_store};
+
+    #[test]
+    fn a_read_near_the_end_is_a_tail_read_and_one_of_history_is_not() {
+        run(async {
+            let store = simulated_store(&Simulated::new(1), 0).await;
+            let settings = LogSettings { segment_bytes: 1 << 20, ..settings() };
+            let log = open(&store, settings).await.expect("a new log");
+            for _ in 0..2 * TAIL_BYTES_MAX / 100_000 {
+                log.put(1, 100_000).await;
+            }
+            let end = log.log.durable_end_offset();
+            let limit = ReadLimit { end, bytes_max: 1_000, at_least_one: true };
+            let operations = |class| store.disk().io_counts(class).operations;
+            let before = (operations(IoClass::TailRead), operations(IoClass::ColdRead));
+            log.log.read(Offset::ZERO, limit).await.expect("readable");
+            let history = (operations(IoClass::TailRead), operations(IoClass::ColdRead));
+            assert_eq!(history.0, before.0);
+            assert!(history.1 > before.1);
+            log.log.read(Offset(end.0 - 1), limit).await.expect("readable");
+            log.log.read(Offset(end.0 - 30), limit).await.expect("readable");
+            assert!(operations(IoClass::TailRead) >= history.0 + 2);
+            assert_eq!(operations(IoClass::ColdRead), history.1, "also in the segments just before the last");
+        });
     }
 }

@@ -13,6 +13,7 @@ use super::error::StorageError;
 use super::log::Log;
 use super::read::Place;
 use super::recent::{Recent, SegmentKey};
+use crate::io::IoClass;
 use crate::model::Offset;
 
 /// Windows held or under way.
@@ -67,7 +68,7 @@ impl Log {
         self.store.read_ahead().windows.borrow_mut().put((self.number, next), Rc::new(ahead));
         let log = self.clone();
         glommio::spawn_local(async move {
-            match log.window(&place, place.position, wanted).await {
+            match log.window(&place, place.position, wanted, IoClass::ColdRead).await {
                 // Given up meanwhile: nobody takes it.
                 Ok(bytes) => drop(sender.send(bytes)),
                 Err(StorageError::OutOfRange { .. } | StorageError::Closed) => {}

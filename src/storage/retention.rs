@@ -14,8 +14,9 @@ use super::place::{self, DELETED_SUFFIX, INDEX_SUFFIX, LOG_START_FILE, LOG_SUFFI
 use super::scan;
 use super::segment::{Segment, Stage};
 use super::sidecar;
-use crate::io::Access;
+use crate::io::{Access, IoClass};
 use crate::model::{Offset, TimestampMs};
+use crate::record::HEADER_BYTES;
 
 impl Log {
     /// Moves the log start up to `offset`, durably, and deletes the segments wholly below it (DeleteRecords, KIP-107).
@@ -249,7 +250,7 @@ impl Log {
         let place = self.locate(offset).await?;
         let mut position = place.position;
         while position < place.size {
-            let window = self.window(&place, position, crate::record::HEADER_BYTES as u64).await?;
+            let window = self.window(&place, position, HEADER_BYTES as u64, IoClass::ColdRead).await?;
             let header =
                 crate::record::BatchHeader::parse(&window).map_err(|_| self.damaged(&place, position))?;
             if header.next_offset() > offset {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::error::StorageError;
 use super::segment::Segment;
-use crate::io::{File, align_down, align_up};
+use crate::io::{File, IoClass, align_down, align_up};
 use crate::model::{LeaderEpoch, Offset, TimestampMs};
 use crate::record::{BatchHeader, HEADER_BYTES};
 
@@ -190,7 +190,7 @@ impl<'a> Scan<'a> {
         let to = align_up(self.size.min(from + WINDOW_BYTES));
         let read = self
             .file
-            .read_at(from, (to - from) as usize)
+            .read_at(from, (to - from) as usize, IoClass::ColdRead)
             .await
             .map_err(StorageError::io("reading", self.path))?;
         let length = (read.len() as u64).min(self.size - from) as usize;

@@ -189,14 +189,14 @@ pub(crate) fn run<T>(test: impl Future<Output = T>) -> T {
 
 /// A store over a directory of the real file system.
 pub(crate) async fn real_store(directory: &std::path::Path) -> Rc<Store> {
-    let limits = DiskLimits { reserve_bytes: 0, ..DiskLimits::default() };
+    let limits = DiskLimits { reserve_bytes: 0 };
     let disk = Disk::open(directory, limits).await.expect("a directory that can be used");
     Store::new(disk, StoreLimits { cache_bytes_max: 1 << 20, dirty_bytes_max: 4 << 20, open_files_max: 4 })
 }
 
 /// A store over a simulated disk.
 pub(crate) async fn simulated_store(device: &Rc<Simulated>, cache_bytes_max: u64) -> Rc<Store> {
-    let limits = DiskLimits { writes_in_flight_max: 4, reserve_bytes: 1 << 20 };
+    let limits = DiskLimits { reserve_bytes: 1 << 20 };
     let disk = Disk::simulated(device.clone(), limits).await.expect("the simulated disk is there");
     Store::new(disk, StoreLimits { cache_bytes_max, open_files_max: 2, ..StoreLimits::default() })
 }

@@ -1,0 +1,140 @@
+//! The classes of a shard's direct I/O and what each may have in flight.
+//!
+//! Key invariants: the first three classes are urgent: a client's answer waits for them. The other three are patient, and
+//! while anything urgent is about they get by on less, but never on nothing. All full caps together leave room in
+//! glommio's ring. The figures are choices, to be changed by measurement (`cargo bench --bench storage`).
+//!
+//! Why this is not left to glommio 0.9: it puts an operation on one of its rings by what kind of operation it is, never
+//! by the task queue that asks. All direct reads and writes share one ring (the polled one or the main one), first come,
+//! first served. `Latency::Matters` only makes the reactor look at that queue's tasks sooner; its latency ring takes
+//! receives, accepts and connects. And it bounds what it hands over in one turn, not what the device then has to do. So
+//! neither shares nor latency keep ten megabytes of cold reads from standing in the device before a 4 KiB journal write.
+
+/// Operations that glommio's ring takes in one turn.
+const RING_OPERATIONS: u32 = 128;
+/// What opening, closing, cutting and reserving files may take of it; nobody schedules those.
+const UNSCHEDULED_OPERATIONS: u32 = 8;
+
+/// What a direct read or write is for, the most urgent first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum IoClass {
+    /// A group of the journal: every producer of the shard waits for it.
+    Journal,
+    /// Appends that go straight to their segment, and the block they begin in: that partition's producers wait.
+    Bypass,
+    /// A consumer near the log's end that the batch cache could not serve.
+    TailRead,
+    /// A consumer that catches up, read-ahead, recovery, retention and scans.
+    ColdRead,
+    /// Journaled bytes on their way to their segments. When it falls behind, producers are held back, nothing urgent is
+    /// left to do, and it gets its full cap: that is how it catches up.
+    Checkpoint,
+    /// Compaction's reads and writes.
+    Compaction,
+}
+
+/// A bound on what is in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IoCap {
+    pub operations: u32,
+    /// A single operation that is larger than this goes alone.
+    pub bytes: u64,
+}
+
+/// One class's bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IoCaps {
+    /// Never exceeded.
+    pub full: IoCap,
+    /// Holds instead while something urgent is in flight, waits, or was in flight a moment ago. Both at least 1.
+    pub contended: IoCap,
+}
+
+/// One group is in flight at a time, large ones in several parts; the bytes are bounded by the group.
+const JOURNAL: IoCap = IoCap { operations: 8, bytes: u64::MAX };
+/// Half of the ring: with few but busy partitions all writes are of this class. 16 MiB is a depth of 64 at the 256 KiB
+/// that one write has.
+const BYPASS: IoCap = IoCap { operations: 64, bytes: 16 << 20 };
+/// Reads that miss the batch cache near the end are few; 16 of them saturate a device.
+const TAIL_READ: IoCap = IoCap { operations: 16, bytes: 8 << 20 };
+/// Enough for the device's full rate at windows of 128 KiB to 1 MiB.
+const COLD_READ: IoCap = IoCap { operations: 16, bytes: 8 << 20 };
+/// One or two windows: about a millisecond of a device with 2 GB/s, which is what a journal write may find before it.
+const COLD_READ_CONTENDED: IoCap = IoCap { operations: 4, bytes: 2 << 20 };
+/// Large aligned writes reach the device's rate at a depth of 8; small ones, of many partitions, need more of them.
+const CHECKPOINT: IoCap = IoCap { operations: 12, bytes: 8 << 20 };
+/// Four, because with many partitions these writes are small and their number counts.
+const CHECKPOINT_CONTENDED: IoCap = IoCap { operations: 4, bytes: 1 << 20 };
+/// Compaction has all day.
+const COMPACTION: IoCap = IoCap { operations: 4, bytes: 4 << 20 };
+/// It still goes on.
+const COMPACTION_CONTENDED: IoCap = IoCap { operations: 1, bytes: 1 << 20 };
+
+impl IoClass {
+    /// All of them, the most urgent first.
+    pub const ALL: [Self; 6] =
+        [Self::Journal, Self::Bypass, Self::TailRead, Self::ColdRead, Self::Checkpoint, Self::Compaction];
+
+    /// Its bounds.
+    pub const fn caps(self) -> IoCaps {
+        match self {
+            Self::Journal => IoCaps { full: JOURNAL, contended: JOURNAL },
+            Self::Bypass => IoCaps { full: BYPASS, contended: BYPASS },
+            Self::TailRead => IoCaps { full: TAIL_READ, contended: TAIL_READ },
+            Self::ColdRead => IoCaps { full: COLD_READ, contended: COLD_READ_CONTENDED },
+            Self::Checkpoint => IoCaps { full: CHECKPOINT, contended: CHECKPOINT_CONTENDED },
+            Self::Compaction => IoCaps { full: COMPACTION, contended: COMPACTION_CONTENDED },
+        }
+    }
+
+    /// Whether a client's answer waits for it.
+    pub const fn is_urgent(self) -> bool {
+        matches!(self, Self::Journal | Self::Bypass | Self::TailRead)
+    }
+
+    /// Its name in metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Journal => "journal",
+            Self::Bypass => "bypass",
+            Self::TailRead => "tail-read",
+            Self::ColdRead => "cold-read",
+            Self::Checkpoint => "checkpoint",
+            Self::Compaction => "compaction",
+        }
+    }
+
+    /// Its place in [`Self::ALL`].
+    pub(super) const fn index(self) -> usize {
+        self as usize
+    }
+}
+
+const _: () = {
+    let (mut operations, mut at) = (0, 0);
+    while at < IoClass::ALL.len() {
+        let class = IoClass::ALL[at];
+        let IoCaps { full, contended } = class.caps();
+        assert!(class.index() == at, "the list and the declaration have one order");
+        assert!(contended.operations >= 1 && contended.bytes >= 1, "no class ever stands still");
+        assert!(contended.operations <= full.operations && contended.bytes <= full.bytes);
+        operations += full.operations;
+        at += 1;
+    }
+    assert!(operations + UNSCHEDULED_OPERATIONS <= RING_OPERATIONS, "all classes at once fit into the ring");
+};
+
+/// What a class did and does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IoCounts {
+    /// Operations that have a place now.
+    pub in_flight: u32,
+    /// Their bytes.
+    pub in_flight_bytes: u64,
+    /// Operations that wait for a place.
+    pub waiting: usize,
+    /// Operations that were given a place since the start.
+    pub operations: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
