@@ -17,6 +17,8 @@ const DISTURBED: &str = "isolation/append-1KB/8-cold-readers";
 const PARTITIONS: usize = 8;
 /// Time between an answer and an appender's next batch: producers at the tail are seldom as fast as they can be.
 const PAUSE: Duration = Duration::from_millis(1);
+/// Memory for batches: the logs' last blocks stay in it, their history does not.
+const CACHE_BYTES: u64 = 16 << 20;
 /// Batches of 64 KB that each log has for the readers.
 const BATCHES: usize = 768;
 
@@ -41,7 +43,7 @@ pub fn run(report: &mut Report) {
 fn measure(until: Until) -> (Measured, Measured, f64) {
     let directory = engine::new_directory();
     engine::on_executor(&directory, async |disk| {
-        let engine = Engine::open(&disk, PARTITIONS, 0).await;
+        let engine = Engine::open(&disk, PARTITIONS, CACHE_BYTES).await;
         engine.fill(&Batch::new(64, 1_000), BATCHES).await;
         let quiet = appends(&engine, until).await;
         let over = Rc::new(Cell::new(false));

@@ -3,6 +3,7 @@
 //! `cargo bench --bench storage -- [FILTER]… [--seconds S] [--json FILE]`: runs the cases whose name contains one of the
 //! filters, and the baselines that they are compared with. Data goes to a directory under `target/`, below 2 GB at a time,
 //! and is removed after each case: the file system there is what is measured, so nothing else should use it or the CPUs.
+//! The cases with 10,000 partitions take about a minute more, to create them.
 //!
 //! Key invariant: every engine case measures what was durable or read, never what was only accepted, and one executor
 //! stands for one shard. Which figures are good enough is left to `docs/benchmarks.md`.

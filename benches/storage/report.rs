@@ -46,7 +46,10 @@ impl Row {
     }
 
     fn remarks(&self) -> String {
-        let ratios = self.ratios.iter().map(|ratio| format!("{:.2} x {}", ratio.factor, ratio.of));
+        let ratios = self
+            .ratios
+            .iter()
+            .map(|ratio| format!("{:.*} x {}", digits(ratio.factor), ratio.factor, ratio.of));
         let note = (!self.note.is_empty()).then(|| self.note.clone());
         ratios.chain(note).collect::<Vec<_>>().join(", ")
     }
@@ -121,6 +124,15 @@ fn line(row: &Row, width: usize) -> String {
         row.remarks()
     );
     line.trim_end().to_owned()
+}
+
+/// Enough to tell small ratios apart.
+fn digits(factor: f64) -> usize {
+    match factor {
+        factor if factor >= 100.0 => 0,
+        factor if factor >= 0.1 => 2,
+        _ => 4,
+    }
 }
 
 fn row_json(row: &Row) -> serde_json::Value {
