@@ -14,12 +14,11 @@
 //!
 //! - Its record is of a start after I, or of another shard of I: what I did to it is in its segments, or it was not S's.
 //! - It has an entry in the journal of another shard of I: a partition has one shard for as long as a start lasts.
-//! - Its entries begin with an append at offset 0 in a start after I: it was empty until then. If the damage is the manifest,
-//!   in I too: what is found of such a journal is the chain that ends with its newest group, so nothing is missing after.
+//! - Its entries begin with an append at offset 0 in a start after I: it was empty until then.
 //!
 //! That a partition has an entry or a record in the damaged journal is thus not needed: what is missing might be its first one.
-//! A suspect partition gets the entries before the damage; of a journal without its manifest it gets none, since what lay before
-//! is not known.
+//! A suspect partition gets the entries before the damage. Of a journal whose manifest does not read nothing is used: which of
+//! its groups are in the segments is not known, and an older record of a partition says nothing of what that start did to it.
 //!
 //! One loss cannot be seen: damage to the very last group that a journal wrote looks like a write that was torn.
 
@@ -177,14 +176,13 @@ impl Recovered {
 
     /// Reads the journal's groups; returns the newest sequence in each of its files.
     fn note_entries(&mut self, journal: &Journal) -> Vec<Option<u64>> {
-        let from_sequence = match &journal.manifest {
-            Some(manifest) => Some(manifest.from_sequence),
-            None if journal.is_manifest_lost => None,
-            None => Some(0),
-        };
+        let mut newest_in = vec![None; journal.files.len()];
+        if journal.is_manifest_lost {
+            return newest_in;
+        }
+        let from_sequence = journal.manifest.as_ref().map_or(0, |manifest| manifest.from_sequence);
         let wanted = Scan { journal: journal.id, incarnation: journal.home.0, from_sequence };
         let found = scan(journal.files.iter().map(|file| &*file.content), &wanted);
-        let mut newest_in = vec![None; journal.files.len()];
         for found in &found.groups {
             newest_in[found.file] = newest_in[found.file].max(Some(found.group.id.sequence));
             let content = &journal.files[found.file].content;
@@ -259,9 +257,7 @@ impl Known {
         let damaged: Home = (damage.incarnation, damage.shard);
         let is_elsewhere = |home: &Home| home.0 == damaged.0 && home.1 != damaged.1;
         let is_past = self.record.as_ref().is_some_and(|(home, _)| home.0 > damaged.0 || is_elsewhere(home));
-        let was_empty = self.start().is_some_and(|begun| {
-            begun > damaged.0 || (begun == damaged.0 && damage.fault == Fault::Manifest)
-        });
+        let was_empty = self.start().is_some_and(|begun| begun > damaged.0);
         !(is_past || was_empty || self.runs.iter().any(|run| is_elsewhere(&run.home)))
     }
 

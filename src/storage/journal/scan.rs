@@ -19,9 +19,8 @@ use super::layout::{FILE_HEADER_BLOCK_BYTES, GROUP_ALIGN_BYTES, GROUP_HEADER_BYT
 pub struct Scan {
     pub journal: u64,
     pub incarnation: u64,
-    /// Groups before this one are in the segments. `None` if that is not known: then the longest chain is looked for that ends
-    /// with the newest group, and nothing can be said of what should lie before.
-    pub from_sequence: Option<u64>,
+    /// Groups before this one are in the segments.
+    pub from_sequence: u64,
 }
 
 /// A group, and in which of the files it lies.
@@ -47,11 +46,9 @@ pub enum ScanEnd {
     Damaged { missing: u64, later: u64 },
 }
 
-type BySequence<'a> = BTreeMap<u64, FoundGroup<'a>>;
-
 /// Looks at every block of every file's content but the first, which holds the file's header.
 pub fn scan<'a>(files: impl IntoIterator<Item = &'a [u8]>, wanted: &Scan) -> Found<'a> {
-    let mut by_sequence = BySequence::new();
+    let mut by_sequence = BTreeMap::new();
     for (file, content) in files.into_iter().enumerate() {
         let mut at = FILE_HEADER_BLOCK_BYTES;
         while let Some(rest) = content.get(at..).filter(|rest| !rest.is_empty()) {
@@ -65,17 +62,14 @@ pub fn scan<'a>(files: impl IntoIterator<Item = &'a [u8]>, wanted: &Scan) -> Fou
             };
         }
     }
-    match wanted.from_sequence {
-        Some(from) => chain(by_sequence, from),
-        None => newest_chain(by_sequence),
-    }
+    chain(by_sequence, wanted.from_sequence)
 }
 
 fn wanted_group<'a>(bytes: &'a [u8], wanted: &Scan) -> Option<Group<'a>> {
     let header = bytes.get(..GROUP_HEADER_BYTES).filter(|header| header.starts_with(&GROUP_MAGIC))?;
     let is_wanted = u64::from_le_bytes(group::JOURNAL.read(header)) == wanted.journal
         && u64::from_le_bytes(group::INCARNATION.read(header)) == wanted.incarnation
-        && u64::from_le_bytes(group::SEQUENCE.read(header)) >= wanted.from_sequence.unwrap_or(0);
+        && u64::from_le_bytes(group::SEQUENCE.read(header)) >= wanted.from_sequence;
     if is_wanted { Group::read(bytes).ok() } else { None }
 }
 
@@ -83,7 +77,7 @@ fn follows(group: &GroupId, before: &Group<'_>) -> bool {
     Some(group.sequence) == before.id.sequence.checked_add(1) && group.previous_crc == before.crc
 }
 
-fn chain(by_sequence: BySequence<'_>, from_sequence: u64) -> Found<'_> {
+fn chain(by_sequence: BTreeMap<u64, FoundGroup<'_>>, from_sequence: u64) -> Found<'_> {
     let mut groups: Vec<FoundGroup<'_>> = vec![];
     let mut next = from_sequence;
     for (sequence, found) in by_sequence {
@@ -100,17 +94,4 @@ fn chain(by_sequence: BySequence<'_>, from_sequence: u64) -> Found<'_> {
         next = sequence.saturating_add(1);
     }
     Found { groups, end: ScanEnd::Tail { next_sequence: next } }
-}
-
-fn newest_chain(by_sequence: BySequence<'_>) -> Found<'_> {
-    let mut groups: Vec<FoundGroup<'_>> = vec![];
-    for found in by_sequence.into_values().rev() {
-        if groups.last().is_some_and(|after| !follows(&after.group.id, &found.group)) {
-            break;
-        }
-        groups.push(found);
-    }
-    groups.reverse();
-    let next_sequence = groups.last().map_or(0, |last| last.group.id.sequence.saturating_add(1));
-    Found { groups, end: ScanEnd::Tail { next_sequence } }
 }
