@@ -14,7 +14,8 @@
 //!
 //! - Its record is of a start after I, or of another shard of I: what I did to it is in its segments, or it was not S's.
 //! - It has an entry in the journal of another shard of I: a partition has one shard for as long as a start lasts.
-//! - Its entries begin with an append at offset 0 in a start after I: it was empty until then.
+//! - Its entries begin with an append at offset 0 in a start after I: it was empty until then. (Epochs that began before that
+//!   have no records, and nothing is lost with them.)
 //!
 //! That a partition has an entry or a record in the damaged journal is thus not needed: what is missing might be its first one.
 //! A suspect partition gets the entries before the damage. Of a journal whose manifest does not read nothing is used: which of
@@ -148,7 +149,8 @@ impl Recovered {
     }
 
     /// The files of earlier starts, to be deleted once every partition that they name is in a manifest of this start and none
-    /// is suspect; in this order, so that a crash between two of them leaves nothing that looks damaged.
+    /// is suspect; in this order, so that a crash between two of them leaves nothing that looks damaged. That holds if a file is
+    /// begun anew only when a checkpoint covers all of it: then each holds one stretch of what is needed.
     pub fn old_files(&self) -> &[String] {
         &self.old_files
     }

@@ -68,7 +68,7 @@ impl Ring {
         self.extents.iter().filter(|extent| extent.sequence >= self.from_sequence())
     }
 
-    /// Writes those sectors of a group that are kept, unless that would overwrite what no checkpoint covers.
+    /// Writes those sectors of a group that are kept, unless the next file holds what no checkpoint covers.
     pub(super) fn write_torn(&mut self, entries: &[Entry<'_>], mut kept: impl FnMut() -> bool) -> bool {
         let (journal, incarnation) = (self.journal, self.incarnation);
         let id =
@@ -80,7 +80,8 @@ impl Ring {
             assert!(at + group.len() <= self.files[file].len(), "the group fits into a file");
         }
         let end = at + group.len();
-        if self.live().any(|live| live.file == file && live.at < end && at < live.at + live.bytes) {
+        // A file is begun anew only when a checkpoint covers all of it.
+        if at == FILE_HEADER_BLOCK_BYTES && self.live().any(|live| live.file == file) {
             return false;
         }
         for sector in (0..group.len()).step_by(SECTOR_BYTES).filter(|_| kept()) {
