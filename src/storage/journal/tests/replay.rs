@@ -133,6 +133,16 @@ fn the_newest_manifest_that_lists_a_partition_counts_and_all_that_follows_it() {
 }
 
 #[test]
+fn entries_in_another_shards_journal_of_the_records_own_start_are_not_its_own() {
+    let mut rings = [ring(2, 0), ring(2, 1)];
+    rings[0].checkpoint(vec![record(0, 1)]);
+    rings[0].write(&[at(0, 3)]);
+    rings[1].write(&[at(0, 6)]);
+    let recovered = recover_rings(&[&rings[0], &rings[1]]);
+    assert_eq!(recovered.replay_of(place(0)), replay(Some(record(0, 1)), &[at(0, 3)]));
+}
+
+#[test]
 fn a_torn_tail_is_no_damage() {
     let mut ring = ring(1, 0);
     ring.write(&[at(0, 0)]);
@@ -214,14 +224,17 @@ fn without_its_manifest_nothing_of_a_journal_is_used() {
     old.checkpoint(vec![record(0, 1), record(4, 1)]);
     old.write(&[at(0, 3), at(4, 0)]);
     let mut damaged = ring(2, 0);
-    damaged.write(&[at(0, 6), at(2, 0)]);
+    for number in 0..8 {
+        damaged.write(&[at(0, 6 + 3 * number)]);
+    }
     damaged.checkpoint(vec![record(0, 2), record(1, 2)]);
-    damaged.manifest.as_mut().unwrap().from_sequence = 0;
+    // Over the first group: that it is not there is no gap.
+    damaged.write(&[at(2, 0)]);
     let mut beside = ring(2, 1);
     beside.checkpoint(vec![record(5, 2)]);
     let mut newer = ring(3, 0);
     newer.checkpoint(vec![record(6, 3)]);
-    newer.write(&[at(0, 9), at(2, 3), at(7, 0)]);
+    newer.write(&[at(0, 30), at(2, 3), at(7, 0)]);
     let mut files: Vec<_> = [&old, &damaged, &beside, &newer].iter().flat_map(|ring| ring.named()).collect();
     assert!(recover(files.clone()).damages().is_empty());
     let manifest = files.iter_mut().find(|(name, _)| *name == damaged.manifest_name()).unwrap();
