@@ -16,8 +16,7 @@ fuzz_target!(|bytes: &[u8]| {
         let (journal, incarnation) = (group.id.journal, group.id.incarnation);
         wanted = Scan { journal, incarnation, from_sequence: group.id.sequence };
     }
-    let header =
-        FileHeader { journal: wanted.journal, incarnation: wanted.incarnation, shard: 0, number: 0 };
+    let header = FileHeader { journal: wanted.journal, incarnation: wanted.incarnation, shard: 0, number: 0 };
     let file = [&header.encode()[..], bytes].concat();
     let found = scan([&*file, &*file], &wanted);
     let pairs = found.groups.windows(2);

@@ -59,13 +59,14 @@ impl Ring {
         self.extents.len() as u64
     }
 
-    fn from_sequence(&self) -> u64 {
+    /// Groups before this one are in the segments.
+    fn covered(&self) -> u64 {
         self.manifest.as_ref().map_or(0, |manifest| manifest.from_sequence)
     }
 
     /// Groups that no checkpoint covers.
     pub(super) fn live(&self) -> impl Iterator<Item = &Extent> {
-        self.extents.iter().filter(|extent| extent.sequence >= self.from_sequence())
+        self.extents.iter().filter(|extent| extent.sequence >= self.covered())
     }
 
     /// Writes those sectors of a group that are kept, unless the next file holds what no checkpoint covers.
