@@ -3,12 +3,25 @@
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use super::layout::{GROUP_ALIGN_BYTES, GROUP_HEADER_BYTES};
+mod load;
+mod manifest;
+mod model;
+mod replay;
+mod ring;
+
+use super::layout::{FILE_HEADER_BLOCK_BYTES, GROUP_ALIGN_BYTES, GROUP_HEADER_BYTES};
 use super::{Entry, EntryKind, Group, GroupBuilder, GroupError, GroupId, Place, Scan, ScanEnd, scan};
 use crate::model::{LeaderEpoch, Offset};
 
 const JOURNAL: u64 = 0x1234_5678_9abc_def0;
 const SECTOR_BYTES: usize = 512;
+
+/// A group's bytes with their padding, and its checksum for the next one.
+fn written(id: GroupId, entries: &[Entry<'_>]) -> (Vec<u8>, u32) {
+    let mut builder = GroupBuilder::new(id);
+    entries.iter().for_each(|entry| builder.add(entry));
+    builder.seal()
+}
 
 fn place(partition: i32) -> Place {
     Place { topic: Uuid::from_u128(7), partition }
@@ -30,20 +43,26 @@ fn chained(incarnation: u64, first: u64, bodies: &[usize]) -> Vec<Vec<u8>> {
     let mut groups = vec![];
     for (at, bytes) in bodies.iter().enumerate() {
         let sequence = first + at as u64;
-        let mut builder =
-            GroupBuilder::new(GroupId { journal: JOURNAL, incarnation, sequence, previous_crc });
         let body = vec![sequence as u8 + 1; *bytes];
-        builder.add(&append(0, sequence as i64 * 3, &body));
-        let (sealed, crc) = builder.seal();
+        let id = GroupId { journal: JOURNAL, incarnation, sequence, previous_crc };
+        let (sealed, crc) = written(id, &[append(0, sequence as i64 * 3, &body)]);
         previous_crc = crc;
         groups.push(sealed);
     }
     groups
 }
 
-fn find(file: &[u8], from_sequence: u64) -> (Vec<u64>, ScanEnd) {
-    let found = scan(file, &Scan { journal: JOURNAL, incarnation: 2, from_sequence });
-    (found.groups.iter().map(|group| group.id.sequence).collect(), found.end)
+fn find(groups: &[u8], from_sequence: u64) -> (Vec<u64>, ScanEnd) {
+    find_in(&[groups], from_sequence)
+}
+
+/// The groups found in files with these groups behind their headers, which a scan does not look at.
+fn find_in(files: &[&[u8]], from_sequence: u64) -> (Vec<u64>, ScanEnd) {
+    let header = vec![0xff; FILE_HEADER_BLOCK_BYTES];
+    let files: Vec<Vec<u8>> = files.iter().map(|groups| [&header, *groups].concat()).collect();
+    let wanted = Scan { journal: JOURNAL, incarnation: 2, from_sequence };
+    let found = scan(files.iter().map(Vec::as_slice), &wanted);
+    (found.groups.iter().map(|found| found.group.id.sequence).collect(), found.end)
 }
 
 #[test]
@@ -56,11 +75,9 @@ fn a_group_reads_back_as_it_was_written() {
         mark(EntryKind::EpochStart, 103),
         append(0, 0, &[9; 5_000]),
     ];
-    let mut builder = GroupBuilder::new(id);
-    entries.iter().for_each(|entry| builder.add(entry));
-    let size = builder.size_bytes();
-    let (mut bytes, crc) = builder.seal();
-    assert_eq!((bytes.len(), size % GROUP_ALIGN_BYTES), (size, 0));
+    let (mut bytes, crc) = written(id, &entries);
+    let size = bytes.len();
+    assert_eq!(size % GROUP_ALIGN_BYTES, 0);
     bytes.extend([0xff; 100]);
     let group = Group::read(&bytes).expect("it was just written");
     assert_eq!((group.id, group.crc, group.size_bytes), (id, crc, size));
@@ -110,6 +127,20 @@ fn earlier_rounds_and_starts_do_not_count() {
 }
 
 #[test]
+fn the_files_of_a_journal_are_one_ring() {
+    let groups = chained(2, 0, &[100, 9_000, 10, 5_000]);
+    let (first, second) = (groups[2..].concat(), groups[..2].concat());
+    let tail = ScanEnd::Tail { next_sequence: 4 };
+    assert_eq!(find_in(&[&first, &second], 0), (vec![0, 1, 2, 3], tail));
+    assert_eq!(
+        find_in(&[&first, &[], &second[..GROUP_ALIGN_BYTES]], 0),
+        (vec![0], ScanEnd::Damaged { missing: 1, later: 2 })
+    );
+    let header_only = scan([&*groups[0]], &Scan { journal: JOURNAL, incarnation: 2, from_sequence: 0 });
+    assert!(header_only.groups.is_empty(), "the first block is the file's header");
+}
+
+#[test]
 fn a_group_from_another_write_of_the_same_sequence_does_not_chain() {
     let mut groups = chained(2, 0, &[10, 10, 10]);
     groups[1] = chained(2, 1, &[11]).remove(0);
@@ -124,10 +155,8 @@ fn a_client_cannot_plant_a_group() {
     let planted = chained(2, 1, &[50]).remove(0);
     let mut body = vec![0; GROUP_ALIGN_BYTES - GROUP_HEADER_BYTES - super::ENTRY_HEADER_BYTES];
     body.extend(&planted);
-    let mut builder =
-        GroupBuilder::new(GroupId { journal: JOURNAL, incarnation: 2, sequence: 0, previous_crc: 0 });
-    builder.add(&append(0, 0, &body));
-    let (group, _) = builder.seal();
+    let id = GroupId { journal: JOURNAL, incarnation: 2, sequence: 0, previous_crc: 0 };
+    let (group, _) = written(id, &[append(0, 0, &body)]);
     assert_eq!(find(&group, 0), (vec![0], ScanEnd::Tail { next_sequence: 1 }));
 }
 
