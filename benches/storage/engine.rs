@@ -5,6 +5,7 @@
 use std::future::Future;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -12,7 +13,10 @@ use corelog::io::{Disk, DiskLimits};
 use corelog::model::{LeaderEpoch, Offset, PartitionIndex, TimestampMs, TopicId};
 use corelog::record::Codec;
 use corelog::record::builder::{BatchBuilder, NewRecord};
-use corelog::storage::{Log, LogObserver, LogPlace, LogSettings, ReadLimit, Store, StoreLimits};
+use corelog::storage::{
+    JournalLimits, JournalStart, Log, LogObserver, LogPlace, LogSettings, ReadLimit, Store, StoreLimits,
+    load_journals, plan_replay,
+};
 
 use crate::measure::{Done, Measured};
 
@@ -163,12 +167,24 @@ impl Engine {
     /// Closes all logs in order.
     pub async fn close(self: Rc<Self>) {
         let logs = self.logs.clone();
+        let store = logs.first().map(|log| log.store().clone());
         many(logs.len(), async move |number| logs[number].close().await.expect("closed")).await;
+        if let Some(store) = store {
+            store.close().await.expect("a manifest");
+        }
     }
 }
 
 async fn open_store(disk: &Rc<Disk>, cache_bytes_max: u64) -> Rc<Store> {
-    Store::new(disk.clone(), StoreLimits { cache_bytes_max, ..StoreLimits::default() })
+    let files = load_journals(disk.directory()).expect("a readable directory");
+    let recovered = Arc::new(plan_replay(files).expect("journals of this version"));
+    let mut journal = JournalLimits::default();
+    if let Some(bytes) = std::env::var("BYPASS_BYTES").ok().and_then(|bytes| bytes.parse().ok()) {
+        journal.bypass_bytes = bytes;
+    }
+    let limits = StoreLimits { cache_bytes_max, journal, ..StoreLimits::default() };
+    let start = JournalStart { shard: 0, journal: 1, recovered };
+    Store::open(disk.clone(), limits, start).await.expect("a journal")
 }
 
 async fn open_log(store: &Rc<Store>, number: usize) -> Rc<Log> {

@@ -21,7 +21,7 @@ use crate::metrics::ShardMetrics;
 use crate::network::{self, Loads};
 use crate::protocol::api_versions::METADATA_VERSION;
 use crate::shard::{ShardInbox, inbox, mesh};
-use crate::storage;
+use crate::storage::{self, Recovered, Takeover};
 
 /// How long a taken port is tried again: after a crash the kernel closes the old listener only when it has torn down the
 /// rings of the process, a moment after the process itself is gone.
@@ -76,6 +76,7 @@ pub fn start(settings: &Arc<BrokerSettings>) -> Result<(Running, Started), Serve
         cluster::open(Boot { settings: settings.clone(), endpoints, features })?;
     let image = handle.image();
     remove_strays(settings, &image)?;
+    let recovered = Arc::new(recover_journals(settings)?);
     let cpus = cpus::allowed();
     let shards = settings.shards.unwrap_or(u16::try_from(cpus.len()).unwrap_or(u16::MAX));
     let cpus = cpus::assign(&cpus, shards);
@@ -87,7 +88,14 @@ pub fn start(settings: &Arc<BrokerSettings>) -> Result<(Running, Started), Serve
         phase: phase.clone(),
         shards: metrics.clone(),
     };
-    let Shards { inboxes, threads, ready } = start_shards(settings, &handle, address, &cpus, &metrics)?;
+    let Shards { inboxes, threads, ready } = start_shards(ShardsPlan {
+        settings,
+        controller: &handle,
+        address,
+        cpus: &cpus,
+        metrics: &metrics,
+        recovered,
+    })?;
     for inbox in &inboxes {
         // Before the controller runs: a shard must not see a newer image first. Partitions serve as they become ready;
         // the broker listens before the last of them is recovered.
@@ -135,6 +143,17 @@ fn remove_strays(settings: &BrokerSettings, image: &Image) -> Result<(), ServeEr
     Ok(())
 }
 
+/// Reads the journals of earlier starts. What cannot be read is named; the partitions it may concern stay offline.
+fn recover_journals(settings: &BrokerSettings) -> Result<Recovered, ServeError> {
+    let failed = |source| ServeError::Io { path: settings.data_dir.clone(), source };
+    let files = storage::load_journals(&settings.data_dir).map_err(failed)?;
+    let recovered = storage::plan_replay(files)?;
+    for damage in recovered.damages() {
+        tracing::error!("{damage}");
+    }
+    Ok(recovered)
+}
+
 /// What clients are told to connect to: as configured, else the address that the broker listens on.
 fn public_endpoint(settings: &BrokerSettings, address: SocketAddr) -> PublicEndpoint {
     let listen = &settings.listeners.listen;
@@ -175,14 +194,20 @@ struct Shards {
 
 type Ready = Receiver<Result<Listening, String>>;
 
-fn start_shards(
-    settings: &Arc<BrokerSettings>,
-    controller: &ControllerHandle,
+/// What the shards are started with.
+struct ShardsPlan<'a> {
+    settings: &'a Arc<BrokerSettings>,
+    controller: &'a ControllerHandle,
     address: SocketAddr,
-    cpus: &[usize],
-    metrics: &[Arc<ShardMetrics>],
-) -> Result<Shards, ServeError> {
+    cpus: &'a [usize],
+    metrics: &'a [Arc<ShardMetrics>],
+    recovered: Arc<Recovered>,
+}
+
+fn start_shards(plan: ShardsPlan<'_>) -> Result<Shards, ServeError> {
+    let ShardsPlan { settings, controller, address, cpus, metrics, recovered } = plan;
     let shards = cpus.len() as u16;
+    let takeover = Arc::new(Takeover::new(&recovered, shards));
     let memory = memory::per_shard(memory::usable_bytes(), shards, settings);
     let loads = Loads::new(shards);
     let (ready_sender, ready) = channel();
@@ -199,6 +224,8 @@ fn start_shards(
             memory,
             metrics: metrics.to_vec(),
             loads: loads.clone(),
+            recovered: recovered.clone(),
+            takeover: takeover.clone(),
         };
         let links = Links {
             mesh: meshes.pop(),

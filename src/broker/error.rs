@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::cluster::BootError;
 use crate::control::AdminError;
+use crate::storage::ReplayError;
 
 /// A start that failed.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +22,8 @@ pub enum ServeError {
     Listen { address: String, source: io::Error },
     #[error("cannot use {path}: {source}")]
     Io { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Journal(#[from] ReplayError),
     #[error("a shard does not start: {0}")]
     Shard(String),
     #[error("a shard stopped unexpectedly; see the log")]

@@ -23,7 +23,7 @@ use crate::metrics::ShardMetrics;
 use crate::model::ShardId;
 use crate::network::{self, Loads, Network};
 use crate::shard::{Mesh, Notice, Notices, Router, Shard, ShardParts};
-use crate::storage::{self, Store, StoreLimits};
+use crate::storage::{self, JournalStart, Recovered, Store, StoreLimits, Takeover};
 
 /// How long connections may finish their answers when the broker stops.
 const DRAIN_WAIT: Duration = Duration::from_millis(200);
@@ -39,6 +39,9 @@ pub struct Plan {
     /// Of every shard, by its number.
     pub metrics: Vec<Arc<ShardMetrics>>,
     pub loads: Arc<Loads>,
+    /// What earlier starts left in the journals.
+    pub recovered: Arc<Recovered>,
+    pub takeover: Arc<Takeover>,
 }
 
 /// The memory of one shard, in bytes.
@@ -94,13 +97,19 @@ async fn run(plan: Plan, links: Links) -> Result<(), String> {
         open_files_max: memory::open_files_per_shard(plan.shards),
         ..StoreLimits::default()
     };
+    let start = JournalStart {
+        shard: id.0,
+        journal: uuid::Uuid::new_v4().as_u64_pair().0,
+        recovered: plan.recovered.clone(),
+    };
+    let store = Store::open(disk, limits, start).await.map_err(|error| error.to_string())?;
     let shard = Shard::new(ShardParts {
         id,
         shards: plan.shards,
         settings: plan.settings.clone(),
         request_bytes_max: plan.memory.request_bytes,
         metrics: plan.metrics.get(id.index()).cloned().unwrap_or_default(),
-        store: Store::new(disk, limits),
+        store,
     });
     if let Some(ends) = ends {
         Router::run(&shard, Shard::router, ends);
@@ -125,6 +134,9 @@ async fn run(plan: Plan, links: Links) -> Result<(), String> {
                     let socket = network::bind(plan.address, backlog).map_err(|error| error.to_string())?;
                     listener = Some(glommio::spawn_local(connections.clone().listen(socket)));
                     drop(ready.send(Ok(Listening { shard: id, cpu: plan.cpu })));
+                    glommio::spawn_local(take_over(shard.clone(), plan.takeover.clone(), opening, done))
+                        .detach();
+                    continue;
                 }
                 glommio::spawn_local(acknowledge(opening, done)).detach();
             }
@@ -157,6 +169,19 @@ async fn acknowledge(opening: Vec<Task<()>>, done: oneshot::Sender<()>) {
     let _ = done.send(());
 }
 
+/// Once the partitions of the first image are open, puts what earlier starts left where this one looks for it.
+async fn take_over(
+    shard: Rc<Shard>,
+    takeover: Arc<Takeover>,
+    opening: Vec<Task<()>>,
+    done: oneshot::Sender<()>,
+) {
+    acknowledge(opening, done).await;
+    if let Err(error) = takeover.complete(shard.store(), shard.table().offline()).await {
+        tracing::error!("what was recovered stays in the journals of earlier starts: {error}");
+    }
+}
+
 /// Stops taking work, lets what is in hand finish, and closes every log.
 async fn stop(server: &Rc<Server>, network: &Rc<Network>, tasks: Vec<Task<()>>, done: oneshot::Sender<()>) {
     server.stop();
@@ -166,6 +191,9 @@ async fn stop(server: &Rc<Server>, network: &Rc<Network>, tasks: Vec<Task<()>>, 
     glommio::timer::sleep(DRAIN_WAIT).await;
     network.shut_down();
     server.shard().table().close().await;
+    if let Err(error) = server.shard().store().close().await {
+        tracing::error!("the last checkpoint failed; the next start replays the journal: {error}");
+    }
     server.shard().store().disk().quiesce().await;
     let _ = done.send(());
 }

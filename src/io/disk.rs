@@ -88,6 +88,8 @@ pub struct Disk {
     scheduler: Rc<Scheduler>,
     free_bytes: Cell<u64>,
     admitted_bytes: Cell<u64>,
+    /// Admitted and not written yet.
+    promised_bytes: Cell<u64>,
     free_known_at: Cell<Instant>,
     refreshing: Cell<bool>,
 }
@@ -122,6 +124,7 @@ impl Disk {
             scheduler: Scheduler::new(ticks),
             free_bytes: Cell::new(0),
             admitted_bytes: Cell::new(0),
+            promised_bytes: Cell::new(0),
             free_known_at: Cell::new(Instant::now()),
             refreshing: Cell::new(false),
         });
@@ -172,7 +175,9 @@ impl Disk {
         let admitted = self.admitted_bytes.get() + bytes;
         let enough = self.free_bytes.get() >= admitted + self.limits.reserve_bytes;
         let stale = self.free_known_at.get().elapsed() >= FREE_SPACE_AGE_MAX;
-        if (stale || !enough || admitted >= ADMITTED_BYTES_MAX) && !self.refreshing.replace(true) {
+        if (stale || !enough || admitted >= self.promised_bytes.get() + ADMITTED_BYTES_MAX)
+            && !self.refreshing.replace(true)
+        {
             let disk = self.clone();
             glommio::spawn_local(async move {
                 if let Err(error) = disk.refresh_free_space().await {
@@ -186,6 +191,17 @@ impl Disk {
             self.admitted_bytes.set(admitted);
         }
         enough
+    }
+
+    /// `bytes` are to be written some time after they were admitted.
+    pub fn promise(&self, bytes: u64) {
+        self.promised_bytes.set(self.promised_bytes.get() + bytes);
+    }
+
+    /// `bytes` that were promised are written, or never will be.
+    pub fn fulfil(&self, bytes: u64) {
+        debug_assert!(bytes <= self.promised_bytes.get(), "only what was promised is fulfilled");
+        self.promised_bytes.set(self.promised_bytes.get().saturating_sub(bytes));
     }
 
     /// Takes `bytes` from the free space for a reservation ahead of need; false, and nothing is taken, if space is scarce.
@@ -217,7 +233,8 @@ impl Disk {
             Device::Simulated(device) => device.free_bytes(),
         };
         self.free_bytes.set(free);
-        self.admitted_bytes.set(0);
+        // What was admitted and is not written yet is not in that figure.
+        self.admitted_bytes.set(self.promised_bytes.get());
         self.free_known_at.set(Instant::now());
         Ok(())
     }

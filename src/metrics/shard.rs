@@ -57,8 +57,16 @@ pub struct Logs {
     pub appended_records: Counter,
     pub appended_bytes: Counter,
     pub fetched_bytes: Counter,
-    /// Durable writes: each one answers all the appends that it covers.
-    pub flushes: Counter,
+    /// Durable writes of the journal: each one answers all the appends that it covers, of whichever partitions.
+    pub journal_groups: Gauge,
+    /// Their bytes.
+    pub journal_bytes: Gauge,
+    /// Durable writes of bulk that went straight to a segment.
+    pub bypasses: Gauge,
+    /// Their bytes.
+    pub bypassed_bytes: Gauge,
+    /// Checkpoints: what was only in the journal went to the segments.
+    pub checkpoints: Gauge,
     /// Reads that the batch cache answered.
     pub cache_hits: Counter,
     /// Reads that went to the device.

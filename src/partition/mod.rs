@@ -84,8 +84,6 @@ pub struct Read {
 
 impl LogObserver for State {
     fn durable_advanced(&self, end: Offset) {
-        // One durable group, whatever the number of appends in it.
-        self.metrics.logs.flushes.increment();
         self.watchers.advanced(end);
     }
 

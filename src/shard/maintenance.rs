@@ -10,12 +10,15 @@ use crate::partition::Partition;
 
 /// How often segments are looked at for their age, and memory that came home is taken back.
 const TICK: Duration = Duration::from_secs(1);
+/// How long what was appended may be in the journal only. Busy shards checkpoint more often, by bytes.
+const CHECKPOINT_PERIOD: Duration = Duration::from_secs(30);
 
 impl Shard {
     /// Maintains the partitions until the task is dropped.
     pub async fn maintain(self: Rc<Self>) {
         let mut since_retention_ms = 0;
         let mut since_expiry_ms = 0;
+        let mut since_checkpoint = Duration::ZERO;
         loop {
             glommio::timer::sleep(TICK).await;
             self.store().disk().home().drain();
@@ -27,6 +30,13 @@ impl Shard {
             for partition in self.table().ready() {
                 self.maintain_one(&partition, retention, expiry).await;
                 glommio::yield_if_needed().await;
+            }
+            since_checkpoint += TICK;
+            if since_checkpoint >= CHECKPOINT_PERIOD {
+                since_checkpoint = Duration::ZERO;
+                if let Err(error) = self.store().checkpoint_if_due().await {
+                    tracing::error!("the checkpoint failed; the journal keeps what it has: {error}");
+                }
             }
             if retention {
                 since_retention_ms = 0;
@@ -53,6 +63,12 @@ impl Shard {
         let logs = &self.metrics().logs;
         logs.partitions.set(self.table().len() as u64);
         logs.cache_bytes.set(self.store().cache().used_bytes());
+        let counts = self.store().counts();
+        logs.journal_groups.set(counts.groups);
+        logs.journal_bytes.set(counts.group_bytes);
+        logs.bypasses.set(counts.bypasses);
+        logs.bypassed_bytes.set(counts.bypassed_bytes);
+        logs.checkpoints.set(counts.checkpoints);
         let ready = self.table().ready();
         logs.poisoned.set(ready.iter().filter(|partition| partition.log().is_poisoned()).count() as u64);
         logs.producers.set(ready.iter().map(|partition| partition.producer_count() as u64).sum());

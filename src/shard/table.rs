@@ -96,6 +96,11 @@ impl Table {
         ready.collect()
     }
 
+    /// How many partitions are offline.
+    pub fn offline(&self) -> usize {
+        self.partitions.borrow().values().filter(|slot| matches!(slot, Slot::Failed(_))).count()
+    }
+
     /// How many partitions this shard owns, open or not.
     pub fn len(&self) -> usize {
         self.partitions.borrow().len()

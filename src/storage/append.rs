@@ -1,19 +1,27 @@
-//! Appending: an offset, a copy, a place in the index, and a kick to the flusher.
+//! Appending: an offset, a copy, a place in the index, and a place in the committer's queue.
 //!
 //! Key invariant: an append either happened whole, in memory and in all bookkeeping, or not at all; it never waits. Whoever
 //! needs it durable waits for that ([`Log::wait_durable`]).
 
 use std::rc::Rc;
 
-use super::batch_cache::Chunk;
+use super::batch_cache::{BatchCache, Chunk};
 use super::error::StorageError;
-use super::log::{Appended, Log, State};
+use super::log::{Appended, Log, LogSettings, State};
 use super::segment::{Segment, Stage};
 use crate::model::{LeaderEpoch, Offset, TimestampMs};
 use crate::record::{BatchError, BatchHeader, patch_assigned};
 
+/// A batch on its way into the log.
+pub(super) struct Incoming<'a> {
+    pub batch: &'a [u8],
+    pub header: &'a BatchHeader,
+    pub epoch: LeaderEpoch,
+    pub now: TimestampMs,
+}
+
 impl Log {
-    /// Appends one whole, validated batch: gives it the next offsets and `epoch`, copies it once, and has it written.
+    /// Appends one whole, validated batch: gives it the next offsets and `epoch`, copies it once, and has it made durable.
     ///
     /// Refuses a batch that is not exactly one, a full disk, a poisoned or closed log; then nothing has changed. The
     /// observer must not be borrowed mutably meanwhile: a roll asks it for the producer state before this batch.
@@ -24,20 +32,29 @@ impl Log {
         now: TimestampMs,
     ) -> Result<Appended, StorageError> {
         let header = whole_batch(batch)?;
+        let settings = self.settings.get();
+        let incoming = Incoming { batch, header: &header, epoch, now };
         let (last_offset, roll) = {
             let state = self.state.borrow();
             state.phase.check()?;
             let last = last_offset(state.bounds.end, &header)?;
-            (last, self.must_roll(&state, &header, last, now))
+            (last, state.must_roll(&incoming, last, &settings))
         };
-        if !self.store.disk().admit_bytes(batch.len() as u64) {
+        if !self.store.admit_bytes(batch.len() as u64) {
             return Err(StorageError::DiskFull);
         }
         if roll {
             self.roll();
         }
-        let base_offset = self.take(batch, &header, epoch, now);
-        self.kick();
+        let base_offset = {
+            let mut state = self.state.borrow_mut();
+            let base = state.put(self.store.cache(), &incoming, settings.index_interval_bytes);
+            state.flow.undurable_bytes += batch.len() as u64;
+            state.check_invariants();
+            base
+        };
+        self.store.add_undurable(batch.len() as u64);
+        self.commit_soon();
         Ok(Appended { base_offset, last_offset })
     }
 
@@ -49,58 +66,69 @@ impl Log {
         };
         if due {
             self.roll();
-            self.kick();
         }
         due
-    }
-
-    fn must_roll(&self, state: &State, header: &BatchHeader, last: Offset, now: TimestampMs) -> bool {
-        let settings = self.settings.get();
-        let active = state.active();
-        active.is_full_for(u64::from(header.size_bytes), last, settings.segment_bytes)
-            || active.is_due(now, settings.segment_ms)
     }
 
     /// Ends the active segment, with the producer state that holds there, and begins the next.
     pub(super) fn roll(&self) {
         let snapshot = self.observer.producer_snapshot();
         let mut state = self.state.borrow_mut();
-        let base = state.bounds.end;
-        state.active_mut().stage = Stage::Rolled(snapshot);
-        state.segments.push_back(Segment::new(base));
+        state.roll(Some(snapshot));
         state.check_invariants();
     }
+}
 
-    fn take(&self, batch: &[u8], header: &BatchHeader, epoch: LeaderEpoch, now: TimestampMs) -> Offset {
-        let mut state = self.state.borrow_mut();
-        let state = &mut *state;
-        let base = state.bounds.end;
-        let next = base.plus(i64::from(header.last_offset_delta) + 1);
-        state.epochs.start(epoch, base);
-        if state.epochs.entries().last().is_some_and(|latest| latest.start_offset == base) {
-            state.on_disk.epochs_stale = true;
+impl State {
+    /// Whether a batch whose last offset is `last` must go to a new segment.
+    pub(super) fn must_roll(&self, incoming: &Incoming<'_>, last: Offset, settings: &LogSettings) -> bool {
+        let active = self.active();
+        active.is_full_for(u64::from(incoming.header.size_bytes), last, settings.segment_bytes)
+            || active.is_due(incoming.now, settings.segment_ms)
+    }
+
+    /// Ends the active segment and begins the next.
+    pub(super) fn roll(&mut self, snapshot: Option<bytes::Bytes>) {
+        let base = self.bounds.end;
+        self.active_mut().stage = Stage::Rolled(snapshot);
+        self.segments.push_back(Segment::new(base));
+        if self.flow.undurable_bytes == 0 {
+            self.flow.durable_at = self.end_position();
         }
-        let (segment, position) = (state.active().base, state.active().size);
+    }
+
+    /// Copies a batch to the log's end and notes it; returns its base offset.
+    pub(super) fn put(
+        &mut self,
+        cache: &Rc<BatchCache>,
+        incoming: &Incoming<'_>,
+        interval_bytes: u32,
+    ) -> Offset {
+        let Incoming { batch, header, epoch, now } = *incoming;
+        let base = self.bounds.end;
+        let next = base.plus(i64::from(header.last_offset_delta) + 1);
+        self.epochs.start(epoch, base);
+        if self.epochs.entries().last().is_some_and(|latest| latest.start_offset == base) {
+            self.on_disk.epochs_stale = true;
+        }
+        let (segment, position) = (self.active().base, self.active().size);
         let fits = |chunk: &&Rc<Chunk>| {
             chunk.segment == segment && chunk.next_offset() == base && chunk.has_room(batch.len())
         };
-        let chunk = match state.chunks.back().filter(fits) {
+        let chunk = match self.chunks.back().filter(fits) {
             Some(chunk) => chunk.clone(),
             None => {
-                let previous = state.chunks.back().map(Rc::as_ref);
+                let previous = self.chunks.back().map(Rc::as_ref);
                 let at = (segment, position, base);
-                let chunk = Chunk::after(self.store.cache(), previous, at, batch.len(), now);
-                state.chunks.retain(|chunk| chunk.is_resident());
-                state.chunks.push_back(chunk.clone());
+                let chunk = Chunk::after(cache, previous, at, batch.len(), now);
+                self.chunks.retain(|chunk| chunk.is_resident());
+                self.chunks.push_back(chunk.clone());
                 chunk
             }
         };
         chunk.append(batch, base, next, |copy| patch_assigned(copy, base, epoch));
-        let interval = self.settings.get().index_interval_bytes;
-        state.active_mut().note(header, base, now, interval);
-        state.bounds.end = next;
-        self.store.add_dirty(batch.len() as u64);
-        state.check_invariants();
+        self.active_mut().note(header, base, now, interval_bytes);
+        self.bounds.end = next;
         base
     }
 }

@@ -1,7 +1,7 @@
 //! Chunks: the memory that batches are appended to, written from and read from; and their bound.
 //!
 //! Key invariant: a chunk holds whole batches, contiguous in offset and in file position, of one segment. It is dropped
-//! for room only when all of it is durable. The bound is per shard; the oldest go first, read ones get a second chance.
+//! for room only when all of it is in its segment's file. The bound is per shard; the oldest go first, read ones get a second chance.
 //! A chunk's bytes live on while a reader holds slices of them.
 
 use std::cell::{Cell, RefCell};
@@ -38,7 +38,7 @@ pub struct BatchCache {
 }
 
 impl BatchCache {
-    /// A cache of at most `budget_bytes`, exceeded only by what is not durable yet.
+    /// A cache of at most `budget_bytes`, exceeded only by what is not in its file yet.
     pub fn new(budget_bytes: u64) -> Rc<Self> {
         Rc::new(Self {
             budget_bytes,
@@ -74,7 +74,7 @@ impl BatchCache {
         }
     }
 
-    /// Drops old durable chunks until the rest fits, looking at each at most twice.
+    /// Drops old written chunks until the rest fits, looking at each at most twice.
     pub(super) fn make_room(&self) {
         if self.used_bytes.get() <= self.budget_bytes {
             return;
@@ -88,7 +88,7 @@ impl BatchCache {
             if !chunk.is_resident() {
                 continue;
             }
-            if chunk.touched.replace(false) || !chunk.is_durable() {
+            if chunk.touched.replace(false) || !chunk.is_written() {
                 chunks.push_back(weak);
             } else {
                 chunk.evict();
@@ -120,7 +120,7 @@ pub(super) struct Chunk {
     next_offset: Cell<Offset>,
     created: TimestampMs,
     content: RefCell<Option<Content>>,
-    durable_to: Cell<u64>,
+    written_to: Cell<u64>,
     touched: Cell<bool>,
 }
 
@@ -153,7 +153,7 @@ impl Chunk {
             next_offset: Cell::new(base_offset),
             created: now,
             content: RefCell::new(Some(Content { buffer, marks: Vec::new() })),
-            durable_to: Cell::new(start),
+            written_to: Cell::new(start),
             touched: Cell::new(false),
         });
         cache.admit(&chunk);
@@ -173,14 +173,14 @@ impl Chunk {
         self.next_offset.get()
     }
 
-    pub(super) fn is_durable(&self) -> bool {
-        self.durable_to.get() >= self.end()
+    pub(super) fn is_written(&self) -> bool {
+        self.written_to.get() >= self.end()
     }
 
-    /// Notes that the file is durable up to `position`. What is appended later at a lower position, after a truncation,
+    /// Notes that the file is written up to `position`. What is appended later at a lower position, after a truncation,
     /// is not covered.
-    pub(super) fn set_durable(&self, position: u64) {
-        self.durable_to.set(self.durable_to.get().max(position.min(self.end())));
+    pub(super) fn set_written(&self, position: u64) {
+        self.written_to.set(self.written_to.get().max(position.min(self.end())));
     }
 
     /// Whether `bytes` more fit.

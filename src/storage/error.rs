@@ -24,6 +24,9 @@ pub enum StorageError {
     /// Stored bytes are not what was written; the partition stays offline and nothing is deleted.
     #[error("{} is damaged at byte {position}: {reason}", path.display())]
     Corrupt { path: PathBuf, position: u64, reason: String },
+    /// The journal is damaged, and acknowledged records may be missing; the partition stays offline and nothing is deleted.
+    #[error("{0}")]
+    Suspect(Arc<str>),
     /// A write or flush failed earlier: nothing more is accepted, reads go on.
     #[error("the log takes no more writes: {0}")]
     Poisoned(Arc<str>),

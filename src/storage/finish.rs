@@ -1,6 +1,6 @@
-//! What surrounds a segment's bytes on disk: the directory, the end of a rolled segment, the mark of a clean close.
+//! What surrounds a segment's bytes on disk: the directory, the end of a rolled segment, a close.
 //!
-//! Key invariant: a sidecar describes a file that no longer changes. It is written after what it describes is durable, and
+//! Key invariant: a sidecar describes bytes that no longer change. It is written after what it describes is durable, and
 //! removed durably before that changes again. All of them can be absent: recovery then reads the batches.
 
 use std::rc::Rc;
@@ -10,58 +10,35 @@ use futures_channel::oneshot;
 
 use super::error::StorageError;
 use super::log::{Log, Phase, State};
-use super::place::{
-    self, CLEAN_CLOSE_FILE, EPOCHS_FILE, INDEX_SUFFIX, LOG_SUFFIX, METADATA_FILE, PRODUCERS_SUFFIX,
-};
+use super::place::{self, EPOCHS_FILE, INDEX_SUFFIX, LOG_SUFFIX, METADATA_FILE, PRODUCERS_SUFFIX};
 use super::segment::Stage;
 use super::sidecar::{self, SegmentSummary};
 use crate::io::{Access, File};
 use crate::model::Offset;
 
+/// Bytes of the active segment's index that an idle log holds in memory at most.
+const IDLE_INDEX_BYTES_MAX: usize = 1 << 10;
+/// Bytes of the active segment's index that a busy log holds in memory at most, by and large.
+const INDEX_BYTES_MAX: usize = 128 << 10;
+
 impl Log {
-    /// Creates the directory and its `partition.metadata` unless they are there, and removes the mark of a clean close.
+    /// Creates the directory and its `partition.metadata` unless they are there.
     pub(super) async fn prepare_directory(&self) -> Result<(), StorageError> {
+        if self.state.borrow().on_disk.directory {
+            return Ok(());
+        }
         let disk = self.store.disk();
-        let on_disk = self.state.borrow().on_disk;
-        if !on_disk.directory {
-            let failed = || StorageError::io("creating", &self.directory);
-            disk.create_directory(&self.directory).await.map_err(failed())?;
-            let metadata = self.directory.join(METADATA_FILE);
-            disk.replace_file(&metadata, self.place.metadata().into_bytes()).await.map_err(failed())?;
-            self.state.borrow_mut().on_disk.directory = true;
-        }
-        if on_disk.clean_mark {
-            let mark = self.directory.join(CLEAN_CLOSE_FILE);
-            let failed = || StorageError::io("removing", &mark);
-            disk.remove_file(&mark).await.map_err(failed())?;
-            disk.sync_directory(&self.directory).await.map_err(failed())?;
-            self.state.borrow_mut().on_disk.clean_mark = false;
-        }
+        let failed = || StorageError::io("creating", &self.directory);
+        disk.create_directory(&self.directory).await.map_err(failed())?;
+        let metadata = self.directory.join(METADATA_FILE);
+        disk.replace_file(&metadata, self.place.metadata().into_bytes()).await.map_err(failed())?;
+        self.state.borrow_mut().on_disk.directory = true;
         Ok(())
     }
 
-    /// Takes what belongs to a rolled segment whose bytes are all durable; the flusher is free for the next one.
-    pub(super) fn begin_finish(&self, base: Offset, snapshot: Bytes) -> Unfinished {
-        let mut state = self.state.borrow_mut();
-        state.finishing += 1;
-        if let Some(segment) = state.segment_mut(base) {
-            segment.stage = Stage::Finishing;
-        }
-        Unfinished { base, snapshot, file: state.take_file(base) }
-    }
-
-    /// Ends a segment: its file is cut to its bytes, its sidecars written.
-    pub(super) async fn finish(&self, unfinished: Unfinished) {
-        if let Err(error) = self.finish_segment(unfinished).await {
-            self.poison(&error);
-        }
-        let mut state = self.state.borrow_mut();
-        state.finishing -= 1;
-        state.tell_idle();
-    }
-
-    async fn finish_segment(&self, unfinished: Unfinished) -> Result<(), StorageError> {
-        let Unfinished { base, snapshot, file } = unfinished;
+    /// Ends a rolled segment whose bytes are all in its file: that is cut to them, its sidecars are written.
+    pub(super) async fn finish(&self, base: Offset, snapshot: Option<Bytes>) -> Result<(), StorageError> {
+        let file = self.state.borrow_mut().take_file(base);
         self.cut_file(base, file).await?;
         let (summary, next) = {
             let mut state = self.state.borrow_mut();
@@ -69,15 +46,16 @@ impl Log {
             (SegmentSummary::of(segment), segment.next_offset)
         };
         let saved = async {
-            self.write_sidecar(next, PRODUCERS_SUFFIX, sidecar::seal(sidecar::PRODUCERS, &snapshot)).await?;
-            {
+            if let Some(snapshot) = snapshot {
+                self.write_sidecar(next, PRODUCERS_SUFFIX, sidecar::seal(sidecar::PRODUCERS, &snapshot))
+                    .await?;
                 let mut state = self.state.borrow_mut();
                 state.snapshot_at = state.snapshot_at.max(next);
             }
             if self.state.borrow().on_disk.epochs_stale {
                 self.save_epochs().await?;
             }
-            self.write_sidecar(base, INDEX_SUFFIX, summary.encode()).await
+            self.save_index(base, summary).await
         };
         let saved = saved.await;
         if let Err(error) = &saved {
@@ -111,6 +89,56 @@ impl Log {
         file.close().await.map_err(failed())
     }
 
+    /// Writes a segment's index, with what an earlier one on disk has of it.
+    async fn save_index(&self, base: Offset, mut summary: SegmentSummary) -> Result<(), StorageError> {
+        let path = place::file_of(&self.directory, base, INDEX_SUFFIX);
+        let key = (self.number, base);
+        let starts_later = summary.index.entries().first().is_none_or(|first| first.position > 0);
+        if starts_later && summary.size > 0 {
+            let mut whole = self.store.index(key, &path).await?.below(summary.size);
+            whole.extend(&summary.index);
+            summary.index = whole;
+        }
+        let written = self.write_sidecar(base, INDEX_SUFFIX, summary.encode()).await;
+        self.store.forget_index(key);
+        written
+    }
+
+    /// Whether the active segment's index takes memory that it should not: an idle log's, or more than a busy one needs.
+    pub(super) fn holds_much_index(&self, idle: bool) -> bool {
+        let state = self.state.borrow();
+        let held = state.active().index.as_ref().map_or(0, |index| index.size_bytes());
+        held > if idle { IDLE_INDEX_BYTES_MAX } else { INDEX_BYTES_MAX }
+    }
+
+    /// Writes the active segment's index as far as its file goes, and forgets that part. Losing it costs a walk.
+    pub(super) async fn spill_index(&self) -> Result<(), StorageError> {
+        let (base, written, summary) = {
+            let state = self.state.borrow();
+            let active = state.active();
+            let Some(index) = &active.index else { return Ok(()) };
+            let index = index.below(active.written);
+            if index.is_empty() {
+                return Ok(());
+            }
+            let summary = SegmentSummary {
+                base: active.base,
+                next_offset: state.bounds.written_end,
+                size: active.written,
+                times: active.times,
+                index,
+            };
+            (active.base, active.written, summary)
+        };
+        self.save_index(base, summary).await?;
+        if let Some(index) =
+            self.state.borrow_mut().segment_mut(base).and_then(|segment| segment.index.as_mut())
+        {
+            index.forget_below(written);
+        }
+        Ok(())
+    }
+
     async fn write_sidecar(
         &self,
         offset: Offset,
@@ -137,83 +165,60 @@ impl Log {
             .map_err(StorageError::io("writing", &path))
     }
 
-    /// Makes everything durable, leaves the log so that the next start need not scan it, and takes no more appends.
-    /// A poisoned log is closed without that, and says so.
+    /// Makes everything durable and writes it to the segments, leaves the files as Kafka's tools expect them, and takes no
+    /// more appends. What the next start needs to know is in the shard's manifest ([`super::Store::close`]). A poisoned log
+    /// is closed without that, and says so.
     pub async fn close(self: &Rc<Self>) -> Result<(), StorageError> {
         let _alone = self.maintenance.acquire_permit(1).await.map_err(|_| StorageError::Closed)?;
         let end = {
-            let state = self.state.borrow();
-            if matches!(state.phase, Phase::Closed) {
+            let mut state = self.state.borrow_mut();
+            if matches!(state.phase, Phase::Closed | Phase::Removed) {
                 return Ok(());
             }
+            state.phase.check()?;
+            state.phase = Phase::Closed;
             state.bounds.end
         };
-        let flushed = self.wait_durable(end).await;
-        self.wait_idle().await;
-        let (touched, open) = {
-            let mut state = self.state.borrow_mut();
-            let touched = !state.on_disk.clean_mark || state.on_disk.epochs_stale;
-            let open = state.phase.check();
-            if open.is_ok() {
-                state.phase = Phase::Closed;
-            }
-            (touched && state.on_disk.directory, open)
-        };
-        let flushed = flushed.and(open);
-        let touched = touched && flushed.is_ok();
-        let result = if touched { self.leave_clean_mark().await } else { Ok(()) };
-        self.store.forget_log(self.number);
+        let closed = self.close_files(end).await;
+        self.store.forget_files(self.number);
         let writer = self.state.borrow_mut().writer.take();
         if let Some(writer) = writer {
             let failed = StorageError::io("closing", &self.directory);
             writer.file.close().await.map_err(failed)?;
         }
-        flushed.and(result)
+        closed
     }
 
-    async fn leave_clean_mark(&self) -> Result<(), StorageError> {
-        let (base, file) = {
+    async fn close_files(self: &Rc<Self>, end: Offset) -> Result<(), StorageError> {
+        self.wait_durable(end).await?;
+        self.write_back(end).await?;
+        self.wait_idle().await;
+        let (base, file, on_disk) = {
             let mut state = self.state.borrow_mut();
             let base = state.active().base;
-            (base, state.take_file(base))
+            (base, state.take_file(base), state.on_disk)
         };
         self.cut_file(base, file).await?;
-        if self.state.borrow().on_disk.epochs_stale {
+        if on_disk.directory && on_disk.epochs_stale {
             self.save_epochs().await?;
         }
-        let snapshot = self.observer.producer_snapshot();
-        let content =
-            sidecar::encode_clean_mark(&SegmentSummary::of(self.state.borrow().active()), &snapshot);
-        let path = self.directory.join(CLEAN_CLOSE_FILE);
-        let failed = StorageError::io("writing", &path);
-        // Not synced, so that thousands of logs close within a second. Lost or torn, it reads as absent, and the log is
-        // scanned.
-        self.store.disk().put_file(&path, content).await.map_err(failed)?;
-        self.state.borrow_mut().on_disk.clean_mark = true;
-        Ok(())
+        self.spill_index().await
     }
 
-    /// Waits until nothing is being flushed or finished.
+    /// Waits until nothing is being written.
     pub(super) async fn wait_idle(&self) {
         let receiver = {
             let mut state = self.state.borrow_mut();
-            if !state.flushing && state.finishing == 0 {
+            if !state.flow.flushing {
                 return;
             }
             let (idle, receiver) = oneshot::channel();
-            state.idle.push(idle);
+            state.waiting.idle.push(idle);
             receiver
         };
         // The flusher answers, or is gone with its executor.
         let _ = receiver.await;
     }
-}
-
-/// A segment on its way to being finished.
-pub(super) struct Unfinished {
-    base: Offset,
-    snapshot: Bytes,
-    file: LongFile,
 }
 
 /// A segment's file that may be longer than its batches.

@@ -1,7 +1,7 @@
-//! Flushing: what was appended goes to the device in groups.
+//! Writing to the segments: what a checkpoint asks for, and what is too large for the journal.
 //!
 //! Key invariant: one group of a log is in flight, the next fills meanwhile. A group is the segment's bytes from its
-//! durable end to its end, in blocks; it is durable only when all of its writes are. The block that holds the durable end
+//! written end to its end, in blocks; it counts only when all of its writes are durable. The block that holds the written end
 //! is written again with the same bytes before it. Writes take copies, so the device never reads memory that changes.
 //! Any failure poisons the log.
 
@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures_lite::future::yield_now;
 
 use super::error::StorageError;
-use super::log::{Log, Phase, Writer};
+use super::log::{Log, Phase, Position, State, Writer};
 use super::place::{self, LOG_SUFFIX};
 use super::segment::{Segment, Stage};
 use crate::io::{Access, BLOCK_BYTES, File, IoClass, align_down, align_up};
@@ -20,9 +20,6 @@ use crate::model::Offset;
 
 /// Bytes of one direct write; a group has several of them in flight.
 const WRITE_BYTES_MAX: u64 = 256 << 10;
-/// Segments of one log being finished while the next is written; beyond that the flusher waits. 0: a seed of the crash test
-/// (7233) stalls with more, not yet understood.
-const FINISHING_MAX: usize = 0;
 /// The first reservation of a new file.
 const RESERVE_BYTES_MIN: u64 = 64 << 10;
 /// The largest step by which a file's reservation grows.
@@ -33,30 +30,51 @@ enum Work {
     /// Write a segment's dirty bytes.
     Write(Group),
     /// Cut a rolled segment's file to its size and write its sidecars.
-    Finish { segment: Offset, snapshot: Bytes },
-    /// Save the leader epochs.
-    SaveEpochs,
+    Finish { segment: Offset, snapshot: Option<Bytes> },
 }
 
 /// One group of writes.
 struct Group {
     segment: Offset,
-    /// The durable end rounded down to a block.
+    /// The written end rounded down to a block.
     from: u64,
-    durable: u64,
+    written: u64,
     to: u64,
     /// The offset that `to` stands for.
     end: Offset,
     /// The bytes of `from..to` that are in memory, in order.
     parts: Rc<Vec<(u64, Bytes)>>,
+    /// Someone waits for its durability: it was too much for the journal.
+    bypass: bool,
+}
+
+impl Group {
+    fn class(&self) -> IoClass {
+        if self.bypass { IoClass::Bypass } else { IoClass::Checkpoint }
+    }
 }
 
 impl Log {
     /// Starts the flusher unless it runs.
     pub(super) fn kick(self: &Rc<Self>) {
-        if !std::mem::replace(&mut self.state.borrow_mut().flushing, true) {
+        let starts = {
+            let flow = &mut self.state.borrow_mut().flow;
+            !std::mem::replace(&mut flow.flushing, true)
+        };
+        if starts {
             let log = self.clone();
             glommio::spawn_local(async move { log.flush_all().await }).detach();
+        }
+    }
+
+    /// Has what was appended made durable by the committer, unless the flusher is about to.
+    pub(super) fn commit_soon(self: &Rc<Self>) {
+        let queues = {
+            let flow = &mut self.state.borrow_mut().flow;
+            !flow.bypassing && flow.undurable_bytes > 0 && !std::mem::replace(&mut flow.queued, true)
+        };
+        if queues {
+            self.store.commit(self.clone());
         }
     }
 
@@ -68,20 +86,35 @@ impl Log {
             if let Err(error) = self.do_work(work).await {
                 self.poison(&error);
             }
+            self.state.borrow_mut().tell_written();
         }
     }
 
     /// What is to be done; `None`, and the flusher is off, if nothing is.
-    fn next_work(&self) -> Option<Work> {
-        let mut state = self.state.borrow_mut();
-        let work = match state.phase {
-            Phase::Poisoned(_) => None,
-            Phase::Open | Phase::Closed => state.next_work(),
+    fn next_work(self: &Rc<Self>) -> Option<Work> {
+        let bypass_bytes = self.store.limits().journal.bypass_bytes;
+        let work = {
+            let mut state = self.state.borrow_mut();
+            let work = match state.phase {
+                Phase::Poisoned(_) | Phase::Removed => None,
+                Phase::Open | Phase::Closed => state.next_work(bypass_bytes),
+            };
+            state.flow.bypassing = match &work {
+                Some(Work::Write(group)) => group.bypass,
+                // What is too much for the journal is written once the segment before it is done.
+                Some(Work::Finish { .. }) => state.flow.undurable_bytes >= bypass_bytes,
+                None => false,
+            };
+            if work.is_none() {
+                state.flow.flushing = false;
+                state.tell_written();
+                state.tell_idle();
+            }
+            work
         };
+        // What is not bypassed need not wait for the flusher.
+        self.commit_soon();
         if work.is_none() {
-            state.flushing = false;
-            state.tell_idle();
-            drop(state);
             self.store.close_idle_writers();
         }
         work
@@ -91,20 +124,10 @@ impl Log {
         match work {
             Work::Write(group) => {
                 self.write_group(&group).await?;
-                self.group_durable(&group);
+                self.group_written(&group);
                 Ok(())
             }
-            Work::Finish { segment, snapshot } => {
-                let unfinished = self.begin_finish(segment, snapshot);
-                if self.state.borrow().finishing > FINISHING_MAX {
-                    self.finish(unfinished).await;
-                } else {
-                    let log = self.clone();
-                    glommio::spawn_local(async move { log.finish(unfinished).await }).detach();
-                }
-                Ok(())
-            }
-            Work::SaveEpochs => self.save_epochs().await,
+            Work::Finish { segment, snapshot } => self.finish(segment, snapshot).await,
         }
     }
 
@@ -118,10 +141,10 @@ impl Log {
         while at < group.to {
             // Later writes of a large group start where a multiple of the write size does.
             let to = align_up(group.to).min((at / WRITE_BYTES_MAX + 1) * WRITE_BYTES_MAX);
-            let (file, disk) = (file.clone(), self.store.disk().clone());
+            let (file, disk, class) = (file.clone(), self.store.disk().clone(), group.class());
             let (head, parts, from, end) = (head.clone(), group.parts.clone(), at, group.to);
             writes.push(glommio::spawn_local(async move {
-                let mut buffer = disk.write_buffer((to - from) as usize, IoClass::Bypass).await?;
+                let mut buffer = disk.write_buffer((to - from) as usize, class).await?;
                 // All before the group's end is copied over; what follows it is defined too.
                 let used = ((end - from) as usize).min(buffer.len());
                 buffer.as_mut_slice()[used..].fill(0);
@@ -138,14 +161,14 @@ impl Log {
         result.map_err(failed())
     }
 
-    /// The durable bytes of the block that the group begins in, where they are in memory no more.
+    /// The written bytes of the block that the group begins in, where they are in memory no more.
     async fn head_bytes(&self, file: &Rc<File>, group: &Group) -> std::io::Result<Option<(u64, Bytes)>> {
         let in_memory = group.parts.first().map_or(group.to, |(at, _)| *at);
         if in_memory <= group.from {
             return Ok(None);
         }
-        debug_assert!(in_memory <= group.durable, "dirty bytes stay in memory");
-        let block = file.read_at(group.from, BLOCK_BYTES as usize, IoClass::Bypass).await?;
+        debug_assert!(in_memory <= group.written, "dirty bytes stay in memory");
+        let block = file.read_at(group.from, BLOCK_BYTES as usize, group.class()).await?;
         let wanted = (in_memory - group.from) as usize;
         if block.len() < wanted {
             return Err(std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "the last block is gone"));
@@ -206,42 +229,60 @@ impl Log {
         Ok((file, allocated))
     }
 
-    /// Takes note that a group is on the device, and tells those who wait.
-    fn group_durable(&self, group: &Group) {
-        let woken = {
+    /// Takes note that a group is in the segment's file, and tells those who wait.
+    fn group_written(self: &Rc<Self>, group: &Group) {
+        {
             let mut state = self.state.borrow_mut();
-            let state = &mut *state;
-            if matches!(state.phase, Phase::Poisoned(_)) {
+            if matches!(state.phase, Phase::Poisoned(_) | Phase::Removed) {
                 // Given up while this was in flight; whoever waited knows.
                 return;
             }
             if let Some(segment) = state.segment_mut(group.segment) {
-                self.store.remove_dirty(group.to - segment.durable);
-                segment.durable = segment.durable.max(group.to);
+                self.store.remove_unwritten(group.to - segment.written);
+                segment.written = group.to;
             }
             for chunk in state.chunks.iter().rev().filter(|chunk| chunk.segment == group.segment) {
-                if chunk.is_durable() {
+                if chunk.is_written() {
                     break;
                 }
-                chunk.set_durable(group.to);
+                chunk.set_written(group.to);
             }
-            state.bounds.durable_end = group.end;
-            state.check_invariants();
-            let woken = state.waiters.partition_point(|waiter| waiter.end <= group.end);
-            state.waiters.drain(..woken).collect::<Vec<_>>()
-        };
+        }
+        if group.bypass {
+            self.store.note_bypassed(group.to - group.written);
+        }
+        self.durable(group.end, Position { segment: group.segment, bytes: group.to });
+        self.state.borrow_mut().bounds.written_end = group.end;
         self.store.cache().make_room();
+    }
+
+    /// Takes note that everything below `end` is on the device, here or in the journal, and tells those who wait.
+    pub(super) fn durable(&self, end: Offset, at: Position) {
+        let woken = {
+            let mut state = self.state.borrow_mut();
+            if matches!(state.phase, Phase::Poisoned(_) | Phase::Removed) || end <= state.bounds.durable_end {
+                return;
+            }
+            let left = state.bytes_after(at);
+            self.store.remove_undurable(state.flow.undurable_bytes - left);
+            state.flow.undurable_bytes = left;
+            state.flow.durable_at = at;
+            state.bounds.durable_end = end;
+            state.check_invariants();
+            let woken = state.waiting.durable.partition_point(|waiter| waiter.end <= end);
+            state.waiting.durable.drain(..woken).collect::<smallvec::SmallVec<[_; 4]>>()
+        };
         for waiter in woken {
             // Who no longer waits needs no answer.
             let _ = waiter.answer.send(Ok(()));
         }
-        self.observer.durable_advanced(group.end);
+        self.observer.durable_advanced(end);
     }
 
     /// Hands out the writer to be closed, unless a flush needs it. The next flush opens another.
     pub(super) fn give_up_writer(&self) -> Result<Option<Rc<File>>, Busy> {
         let mut state = self.state.borrow_mut();
-        if state.flushing {
+        if state.flow.flushing {
             return Err(Busy);
         }
         Ok(state.writer.take().map(|writer| writer.file))
@@ -252,12 +293,15 @@ impl Log {
         let reason: Arc<str> = error.to_string().into();
         let waiters = {
             let mut state = self.state.borrow_mut();
-            if matches!(state.phase, Phase::Poisoned(_)) {
+            if matches!(state.phase, Phase::Poisoned(_) | Phase::Removed) {
                 return;
             }
             state.phase = Phase::Poisoned(reason.clone());
-            self.store.remove_dirty(state.dirty_bytes());
-            std::mem::take(&mut state.waiters)
+            self.store.remove_undurable(state.flow.undurable_bytes);
+            self.store.remove_unwritten(state.unwritten_bytes());
+            let mut waiters: Vec<_> = state.waiting.durable.drain(..).collect();
+            waiters.append(&mut state.waiting.written);
+            waiters
         };
         tracing::error!(log = %self.directory.display(), %error, "the log takes no more writes");
         for waiter in waiters {
@@ -267,34 +311,43 @@ impl Log {
     }
 }
 
-impl super::log::State {
-    fn next_work(&self) -> Option<Work> {
-        // Only the newest few segments are not durable yet.
-        let writable = |segment: &&Segment| matches!(segment.stage, Stage::Active | Stage::Rolled(_));
-        let unfinished = self.segments.iter().rev().take_while(writable).last();
-        if let Some(segment) = unfinished {
-            if segment.durable < segment.size {
-                let from = align_down(segment.durable);
-                let parts = self
-                    .chunks
-                    .iter()
-                    .filter(|chunk| chunk.segment == segment.base)
-                    .filter_map(|chunk| chunk.bytes(from, segment.size))
-                    .collect::<Vec<_>>();
-                return Some(Work::Write(Group {
-                    segment: segment.base,
-                    from,
-                    durable: segment.durable,
-                    to: segment.size,
-                    end: segment.next_offset,
-                    parts: Rc::new(contiguous_tail(parts)),
-                }));
-            }
-            if let Stage::Rolled(snapshot) = &segment.stage {
-                return Some(Work::Finish { segment: segment.base, snapshot: snapshot.clone() });
-            }
+impl State {
+    /// The oldest thing that is due: a write that someone asked for or waits for, or the end of a rolled segment.
+    fn next_work(&self, bypass_bytes: u64) -> Option<Work> {
+        let bypass = self.flow.undurable_bytes >= bypass_bytes;
+        // Only the newest few segments are not finished yet.
+        let segment = self.segments.iter().rev().take_while(|segment| !segment.is_finished()).last()?;
+        if segment.written < segment.size && (bypass || self.bounds.written_end < self.flow.asked_to) {
+            return Some(Work::Write(self.group_of(segment, bypass)));
         }
-        (self.on_disk.epochs_stale && self.on_disk.directory).then_some(Work::SaveEpochs)
+        match &segment.stage {
+            Stage::Rolled(snapshot)
+                if segment.written == segment.size
+                    && (bypass || segment.next_offset <= self.flow.asked_to) =>
+            {
+                Some(Work::Finish { segment: segment.base, snapshot: snapshot.clone() })
+            }
+            _ => None,
+        }
+    }
+
+    fn group_of(&self, segment: &Segment, bypass: bool) -> Group {
+        let from = align_down(segment.written);
+        let parts = self
+            .chunks
+            .iter()
+            .filter(|chunk| chunk.segment == segment.base)
+            .filter_map(|chunk| chunk.bytes(from, segment.size))
+            .collect::<Vec<_>>();
+        Group {
+            segment: segment.base,
+            from,
+            written: segment.written,
+            to: segment.size,
+            end: segment.next_offset,
+            parts: Rc::new(contiguous_tail(parts)),
+            bypass,
+        }
     }
 }
 

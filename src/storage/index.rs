@@ -17,7 +17,7 @@ pub(super) struct Entry {
     pub timestamp_before: i64,
 }
 
-/// Entries of one segment, about one every `index.interval.bytes`.
+/// Entries of one segment, about one every `index.interval.bytes`: of all of it, or of what the index on disk lacks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct SparseIndex {
     entries: Vec<Entry>,
@@ -48,22 +48,48 @@ impl SparseIndex {
         }
     }
 
-    /// Where to begin walking for the batch that holds `offset`.
-    pub(super) fn position_of(&self, base: Offset, offset: Offset) -> u64 {
+    /// Whether there is nothing to ask.
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Where to begin walking for the batch that holds `offset`; `None` if it lies before all entries.
+    pub(super) fn position_of(&self, base: Offset, offset: Offset) -> Option<u64> {
         let relative = offset.since(base);
         let after = self.entries.partition_point(|entry| i64::from(entry.relative_offset) <= relative);
-        self.position_before(after)
+        after.checked_sub(1).map(|at| u64::from(self.entries[at].position))
     }
 
-    /// The offset to begin walking at for the first batch whose largest timestamp is at least `timestamp`.
-    pub(super) fn offset_of_timestamp(&self, base: Offset, timestamp: TimestampMs) -> Offset {
+    /// The offset to begin walking at for the first batch whose largest timestamp is at least `timestamp`; `None` if that may
+    /// lie before all entries.
+    pub(super) fn offset_of_timestamp(&self, base: Offset, timestamp: TimestampMs) -> Option<Offset> {
         let after = self.entries.partition_point(|entry| entry.timestamp_before < timestamp.0);
-        let before = after.checked_sub(1).map(|at| self.entries[at].relative_offset);
-        base.plus(before.map_or(0, i64::from))
+        let before = after.checked_sub(1)?;
+        Some(base.plus(i64::from(self.entries[before].relative_offset)))
     }
 
-    fn position_before(&self, after: usize) -> u64 {
-        after.checked_sub(1).map_or(0, |at| u64::from(self.entries[at].position))
+    /// Puts the entries of `later`, which may repeat some of these, behind these.
+    pub(super) fn extend(&mut self, later: &Self) {
+        let last = self.entries.last().map(|entry| (entry.relative_offset, entry.position));
+        let follows = |entry: &&Entry| last.is_none_or(|last| (entry.relative_offset, entry.position) > last);
+        self.entries.extend(later.entries.iter().filter(follows));
+    }
+
+    /// The entries whose batches begin below `position`.
+    pub(super) fn below(&self, position: u64) -> Self {
+        let until = self.entries.partition_point(|entry| u64::from(entry.position) < position);
+        Self { entries: self.entries[..until].to_vec() }
+    }
+
+    /// Forgets the entries whose batches begin below `position`, and gives their memory back.
+    pub(super) fn forget_below(&mut self, position: u64) {
+        let until = self.entries.partition_point(|entry| u64::from(entry.position) < position);
+        self.entries = self.entries.split_off(until);
+    }
+
+    /// Bytes that the entries take.
+    pub(super) fn size_bytes(&self) -> usize {
+        self.entries.len() * size_of::<Entry>()
     }
 }
 
@@ -91,21 +117,40 @@ mod tests {
     fn a_search_lands_at_or_before_the_batch() {
         let index = index();
         let base = Offset(1000);
-        assert_eq!(index.position_of(base, Offset(1000)), 0);
-        assert_eq!(index.position_of(base, Offset(1009)), 0);
-        assert_eq!(index.position_of(base, Offset(1010)), 100);
-        assert_eq!(index.position_of(base, Offset(9999)), 200);
-        assert_eq!(SparseIndex::default().position_of(base, Offset(1005)), 0);
+        assert_eq!(index.position_of(base, Offset(1000)), Some(0));
+        assert_eq!(index.position_of(base, Offset(1009)), Some(0));
+        assert_eq!(index.position_of(base, Offset(1010)), Some(100));
+        assert_eq!(index.position_of(base, Offset(9999)), Some(200));
+        assert_eq!(SparseIndex::default().position_of(base, Offset(1005)), None);
     }
 
     #[test]
     fn a_timestamp_is_sought_where_no_earlier_batch_reaches_it() {
         let index = index();
-        let sought = |timestamp| index.offset_of_timestamp(Offset(1000), TimestampMs(timestamp)).0;
+        let sought = |timestamp| {
+            index.offset_of_timestamp(Offset(1000), TimestampMs(timestamp)).expect("an entry before").0
+        };
         assert_eq!(sought(5), 1000);
         assert_eq!(sought(30), 1000, "an earlier batch holds 30 already");
         assert_eq!(sought(31), 1010);
         assert_eq!(sought(41), 1020);
+    }
+
+    #[test]
+    fn what_was_forgotten_is_asked_elsewhere() {
+        let whole = index();
+        let (stored, mut tail) = (whole.below(100), whole.clone());
+        tail.forget_below(100);
+        let base = Offset(1000);
+        assert_eq!(tail.position_of(base, Offset(1009)), None);
+        assert_eq!(tail.position_of(base, Offset(1010)), Some(100));
+        assert_eq!(tail.offset_of_timestamp(base, TimestampMs(30)), None);
+        assert_eq!(tail.offset_of_timestamp(base, TimestampMs(31)), Some(Offset(1010)));
+        let mut joined = stored.clone();
+        joined.extend(&tail);
+        assert_eq!(joined, whole);
+        joined.extend(&tail);
+        assert_eq!(joined, whole, "what is there already is not repeated");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! One partition's log: its state, and what can be asked of it at once.
 //!
-//! Key invariant: `log start <= durable end <= log end`; offsets are assigned once, at the end, and never again. What is
-//! appended is in memory first and answered for only when durable. No borrow of the state lives across an await.
+//! Key invariant: `written end <= durable end <= log end`; offsets are assigned once, at the end, and never again. What is
+//! appended is in memory first and answered for only when durable: in the shard's journal, or in the segment's file. What
+//! is durable but not written yet is in the journal *and* in memory. No borrow of the state lives across an await.
 //! What the records mean (producers, transactions, visibility) is left to `partition`.
 
 use std::cell::{Cell, RefCell};
@@ -88,7 +89,10 @@ pub struct SegmentFacts {
 pub(super) enum Phase {
     Open,
     Poisoned(Arc<str>),
+    /// Takes no more appends; what it has may still be written.
     Closed,
+    /// Its directory is on its way out: nothing is written any more.
+    Removed,
 }
 
 /// The file that the active or a rolled segment is written through.
@@ -99,18 +103,74 @@ pub(super) struct Writer {
     pub allocated: u64,
 }
 
-/// Someone who waits for durability.
+/// Someone who waits for an offset: to be durable, or to be in its segment's file.
 pub(super) struct Waiter {
     pub end: Offset,
     pub answer: oneshot::Sender<Result<(), StorageError>>,
+}
+
+/// Who waits for the log.
+#[derive(Default)]
+pub(super) struct Waiting {
+    /// For durability; ascending in what they wait for.
+    pub durable: VecDeque<Waiter>,
+    /// For the file: everything below is written, and the segments that end there are finished.
+    pub written: Vec<Waiter>,
+    /// For the flusher to have nothing to do.
+    pub idle: Vec<oneshot::Sender<()>>,
 }
 
 /// Offsets that bound the log.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
     pub start: Offset,
+    /// What the start is about to be, once the journal says so. A checkpoint takes it: the journal's entry may be behind the
+    /// tail that it sets.
+    pub start_asked: Offset,
     pub end: Offset,
+    /// Everything below is on the device, in the journal or in a segment.
     pub durable_end: Offset,
+    /// Everything below is in its segment's file.
+    pub written_end: Offset,
+}
+
+/// A place among the log's bytes, at a batch's start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Position {
+    pub segment: Offset,
+    pub bytes: u64,
+}
+
+/// How bytes leave for the device.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Flow {
+    /// Where the durable bytes end.
+    pub durable_at: Position,
+    /// Bytes that were appended and are not durable.
+    pub undurable_bytes: u64,
+    /// In the committer's queue.
+    pub queued: bool,
+    /// The flusher is at work.
+    pub flushing: bool,
+    /// The flusher makes appends durable: none of them goes into the journal meanwhile, so that what the journal holds
+    /// always continues what is durable.
+    pub bypassing: bool,
+    /// Everything below is to be written to its segment.
+    pub asked_to: Offset,
+}
+
+impl Flow {
+    /// Of a log whose active segment is all durable.
+    pub(super) fn at_rest(active: &Segment) -> Self {
+        Self {
+            durable_at: Position { segment: active.base, bytes: active.size },
+            undurable_bytes: 0,
+            queued: false,
+            flushing: false,
+            bypassing: false,
+            asked_to: Offset::ZERO,
+        }
+    }
 }
 
 /// What of the log exists on disk beside its segments.
@@ -118,8 +178,6 @@ pub(super) struct Bounds {
 pub(super) struct OnDisk {
     /// The directory exists and names its topic.
     pub directory: bool,
-    /// The mark of a clean close is there; it goes before the first write.
-    pub clean_mark: bool,
     /// The file of the oldest unfinished segment may be longer than its batches.
     pub reserved: bool,
     /// The epoch checkpoint lacks something.
@@ -133,18 +191,16 @@ pub(super) struct State {
     pub chunks: VecDeque<Rc<Chunk>>,
     pub epochs: EpochCache,
     pub bounds: Bounds,
+    pub flow: Flow,
     pub writer: Option<Writer>,
-    /// Ascending in what they wait for.
-    pub waiters: VecDeque<Waiter>,
-    /// Who waits for the flusher to have nothing to do.
-    pub idle: Vec<oneshot::Sender<()>>,
+    pub waiting: Waiting,
     /// The newest producer snapshot in a file of its own; a segment that ends above it is not deleted.
     pub snapshot_at: Offset,
     pub phase: Phase,
-    pub flushing: bool,
-    /// Segments being finished beside the flusher.
-    pub finishing: usize,
     pub on_disk: OnDisk,
+    /// The log is being cut, or the observer has not said since that it knows the producers of what is left: a checkpoint
+    /// must not name an end.
+    pub end_unsettled: bool,
 }
 
 impl State {
@@ -165,10 +221,43 @@ impl State {
         self.segments.partition_point(|segment| segment.base <= offset).saturating_sub(1)
     }
 
+    /// Bytes appended after `position`.
+    pub(super) fn bytes_after(&self, position: Position) -> u64 {
+        let later = self.segments.iter().rev().take_while(|segment| segment.base >= position.segment);
+        later.map(|segment| segment.size).sum::<u64>().saturating_sub(position.bytes)
+    }
+
+    /// Where the next batch goes.
+    pub(super) fn end_position(&self) -> Position {
+        Position { segment: self.active().base, bytes: self.active().size }
+    }
+
+    /// Whether everything below `end` is in its file, and every segment that ends there is finished.
+    pub(super) fn is_written_to(&self, end: Offset) -> bool {
+        let unfinished = self.segments.iter().rev().skip(1).take_while(|segment| !segment.is_finished());
+        self.bounds.written_end >= end && unfinished.last().is_none_or(|segment| segment.next_offset > end)
+    }
+
+    /// Tells those who wait for the file how far it is.
+    pub(super) fn tell_written(&mut self) {
+        if self.waiting.written.is_empty() {
+            return;
+        }
+        let waiting = std::mem::take(&mut self.waiting.written);
+        for waiter in waiting {
+            if self.is_written_to(waiter.end) {
+                // Who no longer waits needs no answer.
+                let _ = waiter.answer.send(Ok(()));
+            } else {
+                self.waiting.written.push(waiter);
+            }
+        }
+    }
+
     /// Tells those who wait for it that nothing is under way, if so.
     pub(super) fn tell_idle(&mut self) {
-        if !self.flushing && self.finishing == 0 {
-            for idle in self.idle.drain(..) {
+        if !self.flow.flushing {
+            for idle in self.waiting.idle.drain(..) {
                 // Who no longer waits need not know.
                 let _ = idle.send(());
             }
@@ -177,9 +266,12 @@ impl State {
 
     pub(super) fn check_invariants(&self) {
         if cfg!(debug_assertions) {
-            let Bounds { start, end, durable_end } = self.bounds;
+            let Bounds { start, start_asked, end, durable_end, written_end } = self.bounds;
+            debug_assert!(start <= start_asked && start_asked <= durable_end, "{:?}", self.bounds);
             debug_assert!(start <= durable_end && durable_end <= end, "{:?}", self.bounds);
+            debug_assert!(written_end <= durable_end, "{:?}", self.bounds);
             debug_assert!(self.active().next_offset == end, "the active segment ends where the log does");
+            debug_assert!(self.bytes_after(self.flow.durable_at) == self.flow.undurable_bytes);
             self.segments.iter().for_each(Segment::check_invariants);
         }
     }
@@ -261,8 +353,8 @@ impl Log {
         state.epochs.end_offset_for(epoch, state.bounds.end)
     }
 
-    /// Notes that `epoch` begins at the log's end, as a new leader does before it appends. It is saved with its first
-    /// batch: every start of a broker begins epochs, few of them in logs that are written to.
+    /// Notes that `epoch` begins at the log's end, as a new leader does before it appends. It is durable with its first
+    /// batch, which carries it: every start of a broker begins epochs, few of them in logs that are written to.
     pub fn start_epoch(&self, epoch: LeaderEpoch) {
         let mut state = self.state.borrow_mut();
         let end = state.bounds.end;
@@ -272,6 +364,11 @@ impl Log {
     /// Whether a write failed.
     pub fn is_poisoned(&self) -> bool {
         matches!(self.state.borrow().phase, Phase::Poisoned(_))
+    }
+
+    /// The observer's producer state is that of the log again, after a truncation. Until then no checkpoint takes it.
+    pub fn producers_rebuilt(&self) {
+        self.state.borrow_mut().end_unsettled = false;
     }
 
     /// The settings in force.
@@ -288,26 +385,57 @@ impl Log {
     pub async fn wait_durable(&self, end: Offset) -> Result<(), StorageError> {
         let receiver = {
             let mut state = self.state.borrow_mut();
-            if end <= state.bounds.durable_end {
+            let durable = end <= state.bounds.durable_end;
+            if durable && !state.end_unsettled {
                 return Ok(());
             }
-            state.phase.check()?;
+            // What a failed cut left below the durable end nobody knows before the next start.
+            state.phase.check_writing()?;
+            if durable {
+                return Ok(());
+            }
             let (answer, receiver) = oneshot::channel();
-            let at = state.waiters.partition_point(|waiter| waiter.end <= end);
-            state.waiters.insert(at, Waiter { end, answer });
+            let at = state.waiting.durable.partition_point(|waiter| waiter.end <= end);
+            state.waiting.durable.insert(at, Waiter { end, answer });
             receiver
         };
+        receiver.await.unwrap_or(Err(StorageError::Closed))
+    }
+
+    /// Has everything below `end` written to the segments, and waits until it is.
+    pub(super) async fn write_back(self: &Rc<Self>, end: Offset) -> Result<(), StorageError> {
+        let receiver = {
+            let mut state = self.state.borrow_mut();
+            if state.is_written_to(end) {
+                return Ok(());
+            }
+            state.phase.check_writing()?;
+            state.flow.asked_to = state.flow.asked_to.max(end);
+            let (answer, receiver) = oneshot::channel();
+            state.waiting.written.push(Waiter { end, answer });
+            receiver
+        };
+        self.kick();
         receiver.await.unwrap_or(Err(StorageError::Closed))
     }
 }
 
 impl Phase {
+    /// An error unless what the log has may still become durable.
+    pub(super) fn check_writing(&self) -> Result<(), StorageError> {
+        match self {
+            Self::Open | Self::Closed => Ok(()),
+            Self::Poisoned(reason) => Err(StorageError::Poisoned(reason.clone())),
+            Self::Removed => Err(StorageError::Closed),
+        }
+    }
+
     /// An error unless the log takes appends.
     pub(super) fn check(&self) -> Result<(), StorageError> {
         match self {
             Self::Open => Ok(()),
             Self::Poisoned(reason) => Err(StorageError::Poisoned(reason.clone())),
-            Self::Closed => Err(StorageError::Closed),
+            Self::Closed | Self::Removed => Err(StorageError::Closed),
         }
     }
 }

@@ -33,8 +33,8 @@ impl Log {
             reaches.map(|segment| segment.base).collect()
         };
         for base in candidates {
-            let from =
-                self.ask_index(base, |index| index.offset_of_timestamp(base, timestamp)).await?.max(start);
+            let from = self.ask_index(base, |index| index.offset_of_timestamp(base, timestamp)).await?;
+            let from = from.unwrap_or(base).max(start);
             let limit = SegmentLimit { base, end };
             let found = self
                 .find(from, limit, |batch, header| {

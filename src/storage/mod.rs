@@ -5,6 +5,8 @@
 
 mod append;
 mod batch_cache;
+mod checkpoint;
+mod commit;
 mod epochs;
 mod error;
 mod finish;
@@ -25,6 +27,7 @@ mod segment;
 mod sidecar;
 mod store;
 mod strays;
+mod takeover;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -34,12 +37,14 @@ mod walk;
 pub use batch_cache::BatchCache;
 pub use epochs::{EpochCache, EpochStart};
 pub use error::StorageError;
+pub use journal::{JournalFiles, Recovered, ReplayError, load as load_journals, plan as plan_replay};
 pub use log::{Appended, Log, LogObserver, LogSettings, SegmentFacts};
 pub use lookup::FoundRecord;
 pub use place::LogPlace;
 pub use read::TryRead;
 pub use recovery::Replay;
 pub use remove::remove_leftovers;
-pub use store::{Store, StoreLimits};
+pub use store::{JournalLimits, JournalStart, Store, StoreCounts, StoreLimits};
 pub use strays::set_aside_strays;
+pub use takeover::Takeover;
 pub use walk::{ReadLimit, Slices};

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::journal::Place;
 use crate::model::{Offset, PartitionIndex, TopicId};
 
 /// Record batches, exactly as on the wire.
@@ -22,8 +23,6 @@ const DELETED_DIRECTORY_SUFFIX: &str = "-delete";
 
 pub(super) const METADATA_FILE: &str = "partition.metadata";
 pub(super) const EPOCHS_FILE: &str = "leader-epoch-checkpoint";
-pub(super) const LOG_START_FILE: &str = "log-start.checkpoint";
-pub(super) const CLEAN_CLOSE_FILE: &str = "clean-close.checkpoint";
 
 /// Digits of an offset in a file name: enough for `i64::MAX`.
 const OFFSET_DIGITS: usize = 20;
@@ -52,6 +51,11 @@ impl LogPlace {
             keep -= 1;
         }
         data.join(format!("{}{tail}", &self.topic[..keep]))
+    }
+
+    /// The partition as the journal names it.
+    pub(super) fn in_journal(&self) -> Place {
+        Place { topic: self.topic_id.0, partition: self.partition.0 }
     }
 
     /// The content of `partition.metadata`, in Kafka's format.

@@ -1,7 +1,7 @@
 //! Reading: from the chunks in memory at once, or from the device.
 //!
 //! Key invariant: what is returned is whole batches in offset order, the first of which holds the offset asked for, none
-//! reaching the limit's end. Cold reads never go past a segment's durable end.
+//! reaching the limit's end. Cold reads never go past what is written of a segment.
 
 use std::rc::Rc;
 
@@ -117,7 +117,7 @@ impl Log {
             let state = self.state.borrow();
             state.segments[state.segment_of(offset)].base
         };
-        let position = self.ask_index(base, |index| index.position_of(base, offset)).await?;
+        let position = self.ask_index(base, |index| index.position_of(base, offset)).await?.unwrap_or(0);
         let state = self.state.borrow();
         let segment = state.segments.iter().find(|segment| segment.base == base);
         let segment = segment.ok_or(StorageError::OutOfRange {
@@ -125,14 +125,14 @@ impl Log {
             start: state.bounds.start,
             end: state.bounds.durable_end,
         })?;
-        Ok(Place { segment: base, next_offset: segment.next_offset, size: segment.durable, position })
+        Ok(Place { segment: base, next_offset: segment.next_offset, size: segment.written, position })
     }
 
     /// A place in a segment, if that is still there and reaches so far.
     pub(super) fn place_at(&self, base: Offset, position: u64) -> Option<Place> {
         let state = self.state.borrow();
         let segment = state.segments.iter().find(|segment| segment.base == base)?;
-        let (next_offset, size) = (segment.next_offset, segment.durable);
+        let (next_offset, size) = (segment.next_offset, segment.written);
         (position < size).then_some(Place { segment: base, next_offset, size, position })
     }
 
@@ -226,19 +226,20 @@ impl Log {
         self.store.reader((self.number, segment), &path).await
     }
 
-    /// Asks a segment's index, which is loaded if it is only on disk.
+    /// Asks a segment's index: the part in memory, then the one on disk, which is loaded. `None`: neither knows, and a walk
+    /// begins at the segment's start.
     pub(super) async fn ask_index<T>(
         &self,
         base: Offset,
-        ask: impl Fn(&SparseIndex) -> T,
-    ) -> Result<T, StorageError> {
+        ask: impl Fn(&SparseIndex) -> Option<T>,
+    ) -> Result<Option<T>, StorageError> {
         let in_memory = {
             let state = self.state.borrow();
             let segment = state.segments.iter().rev().find(|segment| segment.base == base);
-            segment.and_then(|segment| segment.index.as_ref()).map(&ask)
+            segment.and_then(|segment| segment.index.as_ref()).and_then(&ask)
         };
-        if let Some(answer) = in_memory {
-            return Ok(answer);
+        if in_memory.is_some() {
+            return Ok(in_memory);
         }
         let path = place::file_of(&self.directory, base, INDEX_SUFFIX);
         Ok(ask(&*self.store.index((self.number, base), &path).await?))

@@ -18,8 +18,14 @@ impl Log {
         let _alone = self.maintenance.acquire_permit(1).await.map_err(|_| StorageError::Closed)?;
         let waiters = {
             let mut state = self.state.borrow_mut();
-            state.phase = Phase::Closed;
-            std::mem::take(&mut state.waiters)
+            if state.phase.check_writing().is_ok() {
+                self.store.remove_undurable(state.flow.undurable_bytes);
+                self.store.remove_unwritten(state.unwritten_bytes());
+            }
+            state.phase = Phase::Removed;
+            let mut waiters: Vec<_> = state.waiting.durable.drain(..).collect();
+            waiters.append(&mut state.waiting.written);
+            waiters
         };
         for waiter in waiters {
             // Who no longer waits needs no answer.
@@ -35,7 +41,8 @@ impl Log {
                 let failed = StorageError::io("closing", &self.directory);
                 writer.file.close().await.map_err(failed)?;
             }
-            self.store.forget_log(self.number);
+            self.store.unregister(self.number);
+            self.store.forget_files(self.number);
             self.state.borrow_mut().chunks.clear();
             match disk.rename(&self.directory, &deleted).await {
                 Ok(()) => {}

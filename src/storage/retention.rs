@@ -1,7 +1,7 @@
 //! Taking records away: from the start by retention and DeleteRecords, from the end by truncation.
 //!
-//! Key invariant: the log start moves durably before anything below it goes, so that no crash brings deleted records or
-//! used offsets back. Only finished segments are deleted; the active one is rolled first. Files are renamed at once and
+//! Key invariant: the log start moves durably, in the journal, before anything below it goes, so that no crash brings deleted
+//! records or used offsets back. Only finished segments are deleted; the active one is rolled first. Files are renamed at once and
 //! removed after `file.delete.delay.ms`, so that a reader still at one is not cut short.
 
 use std::path::PathBuf;
@@ -9,13 +9,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::error::StorageError;
-use super::log::{Log, LogSettings, Phase, State};
-use super::place::{self, DELETED_SUFFIX, INDEX_SUFFIX, LOG_START_FILE, LOG_SUFFIX, PRODUCERS_SUFFIX};
+use super::journal::{EntryHeader, EntryKind};
+use super::log::{Log, LogSettings, Phase, Position, State};
+use super::place::{self, DELETED_SUFFIX, INDEX_SUFFIX, LOG_SUFFIX, PRODUCERS_SUFFIX};
 use super::scan;
-use super::segment::{Segment, Stage};
-use super::sidecar;
+use super::segment::Segment;
 use crate::io::{Access, IoClass};
-use crate::model::{Offset, TimestampMs};
+use crate::model::{LeaderEpoch, Offset, TimestampMs};
 use crate::record::HEADER_BYTES;
 
 impl Log {
@@ -25,7 +25,7 @@ impl Log {
         let _alone = self.maintenance.acquire_permit(1).await.map_err(|_| StorageError::Closed)?;
         let bounds = {
             let state = self.state.borrow();
-            if matches!(state.phase, Phase::Closed) {
+            if matches!(state.phase, Phase::Closed | Phase::Removed) {
                 return Err(StorageError::Closed);
             }
             state.bounds
@@ -48,8 +48,9 @@ impl Log {
             let (doomed, roll) = self.state.borrow().doomed(&settings, now);
             if roll {
                 self.roll();
-                self.kick();
-                self.wait_idle().await;
+                let end = self.log_end_offset();
+                self.wait_durable(end).await?;
+                self.write_back(end).await?;
                 self.state.borrow().phase.check()?;
             }
             let start = self.state.borrow().start_after(doomed);
@@ -62,20 +63,24 @@ impl Log {
 
     /// Makes a higher log start durable, then visible.
     async fn save_log_start(self: &Rc<Self>, offset: Offset) -> Result<(), StorageError> {
-        self.prepare_directory().await?;
-        let path = self.directory.join(LOG_START_FILE);
-        let content = sidecar::encode_log_start(offset);
-        self.store.disk().replace_file(&path, content).await.map_err(StorageError::io("writing", &path))?;
         {
-            let mut state = self.state.borrow_mut();
-            state.bounds.start = state.bounds.start.max(offset);
-            if state.epochs.truncate_start(offset) {
-                state.on_disk.epochs_stale = true;
-            }
-            state.check_invariants();
+            let bounds = &mut self.state.borrow_mut().bounds;
+            bounds.start_asked = bounds.start_asked.max(offset);
         }
-        self.kick();
+        self.store.mark(self.mark(EntryKind::LogStart, offset)).await?;
+        let mut state = self.state.borrow_mut();
+        state.bounds.start = state.bounds.start.max(offset);
+        if state.epochs.truncate_start(offset) {
+            state.on_disk.epochs_stale = true;
+        }
+        state.check_invariants();
         Ok(())
+    }
+
+    /// An entry of the journal that holds no records.
+    fn mark(&self, kind: EntryKind, offset: Offset) -> EntryHeader {
+        let epoch = self.latest_epoch().unwrap_or(LeaderEpoch::UNKNOWN);
+        EntryHeader { kind, place: self.place.in_journal(), epoch, offset, end: offset }
     }
 
     /// Deletes the finished segments that lie wholly below the log start.
@@ -87,15 +92,17 @@ impl Log {
             let count = state
                 .segments
                 .iter()
-                .take_while(|segment| {
-                    segment.next_offset <= start && matches!(segment.stage, Stage::Finished)
-                })
+                .take_while(|segment| segment.next_offset <= start && segment.is_finished())
                 .count();
             // The last one is active and stays.
             let count = count.min(state.segments.len() - 1);
             let gone = state.segments.drain(..count).collect::<Vec<_>>();
             let first = state.segments[0].base;
             state.chunks.retain(|chunk| chunk.segment >= first);
+            if state.flow.durable_at.segment < first {
+                // All of what went was durable.
+                state.flow.durable_at = Position { segment: first, bytes: 0 };
+            }
             gone
         };
         let bases: Vec<Offset> = gone.iter().map(|segment| segment.base).collect();
@@ -146,9 +153,13 @@ impl Log {
 
     /// Cuts the log at the batch that holds `offset`: that batch and all after it go. Returns the new log end, which is
     /// below `offset` if that lay within a batch. Whoever waits for what is cut off gets `OutOfRange`. The caller sees to
-    /// it that nothing is appended meanwhile, and rebuilds its producer state.
+    /// it that nothing is appended meanwhile, rebuilds its producer state, and says so ([`Self::producers_rebuilt`]).
     pub async fn truncate_to(self: &Rc<Self>, offset: Offset) -> Result<Offset, StorageError> {
         let _alone = self.maintenance.acquire_permit(1).await.map_err(|_| StorageError::Closed)?;
+        // Nothing of what is cut may reach the journal or a segment afterwards.
+        let bounds = self.state.borrow().bounds;
+        self.wait_durable(bounds.end).await?;
+        self.write_back(bounds.end).await?;
         self.wait_idle().await;
         {
             let mut state = self.state.borrow_mut();
@@ -161,20 +172,29 @@ impl Log {
                 return Err(StorageError::OutOfRange { offset, start: bounds.start, end: bounds.end });
             }
             // Holds the flusher off.
-            state.flushing = true;
+            state.flow.flushing = true;
+            state.end_unsettled = true;
         }
         let result = self.truncate_files(offset).await;
-        self.state.borrow_mut().flushing = false;
+        self.state.borrow_mut().flow.flushing = false;
         if let Err(error) = &result {
             self.poison(error);
         }
         self.kick();
-        result
+        let end = result?;
+        // The manifest still names the bytes that are gone. Until it does not, a crash repeats the cut; nothing may have
+        // been appended after it by then.
+        if let Err(error) = self.store.checkpoint().await {
+            self.poison(&error);
+            return Err(error);
+        }
+        Ok(end)
     }
 
     async fn truncate_files(self: &Rc<Self>, offset: Offset) -> Result<Offset, StorageError> {
         self.prepare_directory().await?;
         let Cut { segment: base, position, end } = self.batch_position(offset).await?;
+        self.store.mark(self.mark(EntryKind::Truncate, end)).await?;
         let start = self.log_start_offset();
         self.remove_snapshots_above(end).await?;
         let writer = self.state.borrow_mut().writer.take();
@@ -210,7 +230,8 @@ impl Log {
 
     fn replace_end(&self, segment: Segment) {
         let mut state = self.state.borrow_mut();
-        self.store.remove_dirty(state.dirty_bytes());
+        self.store.remove_undurable(state.flow.undurable_bytes);
+        self.store.remove_unwritten(state.unwritten_bytes());
         self.store.read_ahead().forget_log(self.number);
         state.replace_end(segment);
     }
@@ -271,9 +292,10 @@ struct Cut {
 }
 
 impl State {
-    /// Bytes that are not durable yet.
-    pub(super) fn dirty_bytes(&self) -> u64 {
-        self.segments.iter().map(|segment| segment.size - segment.durable).sum()
+    /// Bytes that are not in their segments' files yet.
+    pub(super) fn unwritten_bytes(&self) -> u64 {
+        let unfinished = self.segments.iter().rev().take_while(|segment| !segment.is_finished());
+        unfinished.map(|segment| segment.size - segment.written).sum()
     }
 
     /// How many of the oldest segments retention takes, and whether the active one is among them.
@@ -300,10 +322,10 @@ impl State {
         (doomed, doomed == self.segments.len() && self.active().size > 0)
     }
 
-    /// Where the log starts once `doomed` segments are gone, if that is higher than now; only what is durable goes.
+    /// Where the log starts once `doomed` segments are gone, if that is higher than now; only what is written goes.
     fn start_after(&self, doomed: usize) -> Option<Offset> {
         let last =
-            self.segments.iter().take(doomed).take_while(|segment| segment.durable == segment.size).last()?;
+            self.segments.iter().take(doomed).take_while(|segment| segment.written == segment.size).last()?;
         Some(last.next_offset).filter(|start| *start > self.bounds.start)
     }
 
@@ -325,8 +347,12 @@ impl State {
         self.on_disk.epochs_stale = true;
         self.bounds.end = end;
         self.bounds.durable_end = end;
+        self.bounds.written_end = end;
+        self.flow.undurable_bytes = 0;
+        self.flow.durable_at = self.end_position();
+        self.flow.asked_to = self.flow.asked_to.min(end);
         let bounds = self.bounds;
-        for waiter in self.waiters.drain(..) {
+        for waiter in self.waiting.durable.drain(..) {
             let error = StorageError::OutOfRange { offset: waiter.end, start: bounds.start, end };
             // Who no longer waits needs no answer.
             let _ = waiter.answer.send(Err(error));

@@ -14,8 +14,10 @@ use crate::io::{File, IoClass, align_down, align_up};
 use crate::model::{LeaderEpoch, Offset, TimestampMs};
 use crate::record::{BatchHeader, HEADER_BYTES};
 
-/// Bytes read at once.
-const WINDOW_BYTES: u64 = 1 << 20;
+/// Bytes read at first: often little follows a checkpoint.
+const WINDOW_BYTES_MIN: u64 = 64 << 10;
+/// Bytes read at once when more follows.
+const WINDOW_BYTES_MAX: u64 = 1 << 20;
 /// Where the checksummed part of a batch begins.
 const CHECKSUMMED_FROM: u64 = 21;
 
@@ -55,12 +57,14 @@ pub(super) async fn rebuild(
     let mut frontier = Frontier::start(base);
     let mut scan = Scan::new(file, path, size);
     let end = scan
-        .run(&mut frontier, |header, _| segment.note(header, header.base_offset, now, interval_bytes))
+        .run(&mut frontier, Offset(i64::MAX), |header, _| {
+            segment.note(header, header.base_offset, now, interval_bytes);
+        })
         .await?;
     if let End::Invalid(reason) = end {
         return Err(StorageError::corrupt(path, frontier.position, reason));
     }
-    segment.durable = segment.size;
+    segment.written = segment.size;
     Ok(segment)
 }
 
@@ -71,22 +75,27 @@ pub(super) struct Scan<'a> {
     size: u64,
     window: Bytes,
     window_at: u64,
+    next_window_bytes: u64,
 }
 
 impl<'a> Scan<'a> {
     pub(super) fn new(file: Rc<File>, path: &'a Path, size: u64) -> Self {
-        Self { file, path, size, window: Bytes::new(), window_at: 0 }
+        Self { file, path, size, window: Bytes::new(), window_at: 0, next_window_bytes: WINDOW_BYTES_MIN }
     }
 
-    /// Reports every valid batch from `frontier` on, with its position. `frontier` is left where the first invalid byte is.
+    /// Reports every valid batch from `frontier` up to the offset `until`, with its position. `frontier` is left where the first invalid byte is.
     pub(super) async fn run(
         &mut self,
         frontier: &mut Frontier,
+        until: Offset,
         mut report: impl FnMut(&BatchHeader, u64),
     ) -> Result<End, StorageError> {
         loop {
             if frontier.position >= self.size {
                 return Ok(End::File);
+            }
+            if frontier.next_offset >= until {
+                return Ok(End::Invalid(format!("the log was cut at offset {until}")));
             }
             let header = match self.batch_at(frontier).await? {
                 Ok(header) => header,
@@ -135,10 +144,15 @@ impl<'a> Scan<'a> {
         Ok(Ok(header))
     }
 
-    /// How many bytes from `position` on there are up to the last one that is not zero.
-    pub(super) async fn nonzero_bytes_from(&mut self, position: u64) -> Result<u64, StorageError> {
+    /// How many bytes from `position` on there are up to the last one that is not zero, looking at `bytes_max` of them.
+    pub(super) async fn nonzero_bytes_from(
+        &mut self,
+        position: u64,
+        bytes_max: u64,
+    ) -> Result<u64, StorageError> {
         let (mut at, mut last) = (position, position);
-        while at < self.size {
+        let end = self.size.min(position.saturating_add(bytes_max));
+        while at < end {
             let part = self.available(at).await?;
             if let Some(nonzero) = part.iter().rposition(|byte| *byte != 0) {
                 last = at + nonzero as u64 + 1;
@@ -187,7 +201,8 @@ impl<'a> Scan<'a> {
 
     async fn load(&mut self, position: u64) -> Result<(), StorageError> {
         let from = align_down(position);
-        let to = align_up(self.size.min(from + WINDOW_BYTES));
+        let to = align_up(self.size.min(from + self.next_window_bytes));
+        self.next_window_bytes = (2 * self.next_window_bytes).min(WINDOW_BYTES_MAX);
         let read = self
             .file
             .read_at(from, (to - from) as usize, IoClass::ColdRead)

@@ -1,6 +1,6 @@
 //! One segment's facts in memory.
 //!
-//! Key invariant: `durable <= size`, both at a batch's end; a segment is finished only when all of it is durable, its file
+//! Key invariant: `written <= size`, both at a batch's end; a segment is finished only when all of it is in its file, that
 //! is cut to its size and its sidecars are written. Only the last segment of a log grows.
 
 use bytes::Bytes;
@@ -14,10 +14,8 @@ use crate::record::BatchHeader;
 pub(super) enum Stage {
     /// The last one: appends go here.
     Active,
-    /// Takes no more appends; its end is still to be written. Carries the producer state at its end.
-    Rolled(Bytes),
-    /// All of it is durable; its file is being cut, its sidecars are being written.
-    Finishing,
+    /// Takes no more appends; its end is still to be written. Carries the producer state at its end, if that is known.
+    Rolled(Option<Bytes>),
     /// Never changes again.
     Finished,
 }
@@ -52,10 +50,11 @@ pub(super) struct Segment {
     pub base: Offset,
     pub next_offset: Offset,
     pub size: u64,
-    pub durable: u64,
+    /// Bytes of it that are durable in its file.
+    pub written: u64,
     pub times: Times,
     pub stage: Stage,
-    /// Absent once it is on disk.
+    /// What the index on disk lacks; absent once that has all of it.
     pub index: Option<SparseIndex>,
 }
 
@@ -66,7 +65,7 @@ impl Segment {
             base,
             next_offset: base,
             size: 0,
-            durable: 0,
+            written: 0,
             times: Times::none(),
             stage: Stage::Active,
             index: Some(SparseIndex::default()),
@@ -117,12 +116,13 @@ impl Segment {
         }
     }
 
+    pub(super) fn is_finished(&self) -> bool {
+        matches!(self.stage, Stage::Finished)
+    }
+
     pub(super) fn check_invariants(&self) {
-        debug_assert!(self.durable <= self.size, "nothing is durable that was not appended");
+        debug_assert!(self.written <= self.size, "nothing is written that was not appended");
         debug_assert!(self.next_offset >= self.base, "a segment's end is not below its base");
-        debug_assert!(
-            !matches!(self.stage, Stage::Finished) || self.durable == self.size,
-            "a finished segment is durable"
-        );
+        debug_assert!(!self.is_finished() || self.written == self.size, "a finished segment is written");
     }
 }

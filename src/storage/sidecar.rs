@@ -4,15 +4,11 @@
 //! sealed file:    magic "CLOG" | kind u32 | length u64 | CRC-32C of the body u32 | CRC-32C of the 20 bytes before u32 | body
 //! index body:     summary | entries x (relative offset u32, position u32, timestamp before i64)
 //! summary:        base i64 | next offset i64 | size u64 | largest timestamp i64 | its batch i64 | first, last append i64 | entries u32
-//! clean mark:     length of the index body u32 | index body | producer snapshot
 //! producers body: the observer's own
-//! log start body: offset i64
 //! ```
 //! All little-endian.
 //!
 //! Key invariant: what does not check out, or is longer or shorter than it says, reads as absent.
-
-use bytes::Bytes;
 
 use super::index::{Entry, SparseIndex};
 use super::segment::{Segment, Stage, Times};
@@ -29,8 +25,6 @@ pub(super) const SUMMARY_READ_BYTES: u64 = (HEAD_BYTES + SUMMARY_BYTES) as u64;
 
 pub(super) const INDEX: u32 = 1;
 pub(super) const PRODUCERS: u32 = 2;
-pub(super) const CLEAN_MARK: u32 = 3;
-pub(super) const LOG_START: u32 = 4;
 
 /// Wraps a body so that damage shows.
 pub(super) fn seal(kind: u32, body: &[u8]) -> Vec<u8> {
@@ -89,7 +83,7 @@ impl SegmentSummary {
             base: self.base,
             next_offset: self.next_offset,
             size: self.size,
-            durable: self.size,
+            written: self.size,
             times: self.times,
             stage,
             index: Some(self.index),
@@ -169,33 +163,6 @@ impl SegmentSummary {
     }
 }
 
-/// The mark of a clean close: the active segment as it is, and the producer state at its end.
-pub(super) fn encode_clean_mark(active: &SegmentSummary, snapshot: &[u8]) -> Vec<u8> {
-    let index = active.body();
-    let mut body = Vec::with_capacity(4 + index.len() + snapshot.len());
-    body.extend_from_slice(&(index.len() as u32).to_le_bytes());
-    body.extend_from_slice(&index);
-    body.extend_from_slice(snapshot);
-    seal(CLEAN_MARK, &body)
-}
-
-/// The active segment and the producer state of a clean mark.
-pub(super) fn decode_clean_mark(file: &[u8]) -> Option<(SegmentSummary, Bytes)> {
-    let mut fields = Fields(open(CLEAN_MARK, file)?);
-    let length = u32::from_le_bytes(fields.take()?) as usize;
-    let index = SegmentSummary::from_body(fields.0.get(..length)?)?;
-    Some((index, Bytes::copy_from_slice(&fields.0[length..])))
-}
-
-pub(super) fn encode_log_start(offset: Offset) -> Vec<u8> {
-    seal(LOG_START, &offset.0.to_le_bytes())
-}
-
-pub(super) fn decode_log_start(file: &[u8]) -> Option<Offset> {
-    let offset = i64::from_le_bytes(open(LOG_START, file)?.try_into().ok()?);
-    (offset >= 0).then_some(Offset(offset))
-}
-
 /// Reads fields of fixed size off the front.
 struct Fields<'a>(&'a [u8]);
 
@@ -242,22 +209,13 @@ mod tests {
 
     #[test]
     fn any_flipped_byte_or_lost_tail_reads_as_absent() {
-        let file = encode_clean_mark(&summary(), b"producers");
-        let (active, snapshot) = decode_clean_mark(&file).expect("whole");
-        assert_eq!((active.size, &snapshot[..]), (2000, &b"producers"[..]));
+        let file = summary().encode();
         for at in 0..file.len() {
             let mut damaged = file.clone();
             damaged[at] ^= 0x40;
-            assert!(decode_clean_mark(&damaged).is_none(), "byte {at}");
-            assert!(decode_clean_mark(&file[..at]).is_none(), "cut at {at}");
+            assert!(SegmentSummary::decode(&damaged).is_none(), "byte {at}");
+            assert!(SegmentSummary::decode(&file[..at]).is_none(), "cut at {at}");
         }
-        assert!(open(INDEX, &file).is_none(), "another kind");
-    }
-
-    #[test]
-    fn a_log_start_comes_back() {
-        assert_eq!(decode_log_start(&encode_log_start(Offset(9))), Some(Offset(9)));
-        assert_eq!(decode_log_start(&encode_log_start(Offset(-1))), None);
-        assert_eq!(decode_log_start(b""), None);
+        assert!(open(PRODUCERS, &file).is_none(), "another kind");
     }
 }

@@ -2,10 +2,15 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Log, LogObserver, LogPlace, LogSettings, ReadLimit, Replay, StorageError, Store, StoreLimits};
+use super::journal::{self, JournalFiles, Recovered};
+use super::{
+    JournalLimits, JournalStart, Log, LogObserver, LogPlace, LogSettings, ReadLimit, Replay, StorageError,
+    Store, StoreLimits,
+};
 use crate::io::{Disk, DiskLimits, Simulated};
 use crate::model::{LeaderEpoch, Offset, PartitionIndex, TimestampMs, TopicId};
 use crate::record::BatchHeader;
@@ -155,6 +160,15 @@ pub(crate) fn place() -> LogPlace {
 
 /// Opens the test partition's log.
 pub(crate) async fn open(store: &Rc<Store>, settings: LogSettings) -> Result<Opened, StorageError> {
+    open_at(store, place(), settings).await
+}
+
+/// Opens the log of any partition.
+pub(crate) async fn open_at(
+    store: &Rc<Store>,
+    place: LogPlace,
+    settings: LogSettings,
+) -> Result<Opened, StorageError> {
     let observed = Rc::new(Observed::default());
     let mut replayed = Replayed::default();
     let mut replay = |event: Replay| match event {
@@ -164,7 +178,7 @@ pub(crate) async fn open(store: &Rc<Store>, settings: LogSettings) -> Result<Ope
         }
         Replay::Batch(header) => replayed.batches.push(header.base_offset.0),
     };
-    let log = Log::open(store, place(), settings, observed.clone(), &mut replay).await?;
+    let log = Log::open(store, place, settings, observed.clone(), &mut replay).await?;
     observed.batches.set(replayed.snapshot.unwrap_or(0) + replayed.batches.len() as u64);
     observed.durable.set(log.durable_end_offset().0);
     Ok(Opened { log, observed, replayed })
@@ -187,18 +201,70 @@ pub(crate) fn run<T>(test: impl Future<Output = T>) -> T {
     executor.expect("io_uring works here").run(test)
 }
 
-/// A store over a directory of the real file system.
+/// A journal that is soon full, and a threshold that a few batches reach.
+const JOURNAL: JournalLimits = JournalLimits {
+    first_file_bytes: 64 << 10,
+    bytes_max: 256 << 10,
+    group_bytes_max: 16 << 10,
+    bypass_bytes: 12 << 10,
+    bypassed_bytes_max: 256 << 10,
+};
+
+/// A store over a directory of the real file system, after whatever earlier ones left there.
 pub(crate) async fn real_store(directory: &std::path::Path) -> Rc<Store> {
     let limits = DiskLimits { reserve_bytes: 0 };
+    let recovered =
+        journal::plan(journal::load(directory).expect("a readable directory")).expect("a known format");
     let disk = Disk::open(directory, limits).await.expect("a directory that can be used");
-    Store::new(disk, StoreLimits { cache_bytes_max: 1 << 20, dirty_bytes_max: 4 << 20, open_files_max: 4 })
+    let limits = StoreLimits {
+        cache_bytes_max: 1 << 20,
+        undurable_bytes_max: 4 << 20,
+        open_files_max: 4,
+        journal: JOURNAL,
+    };
+    let start = JournalStart { shard: 0, journal: 7, recovered: Arc::new(recovered) };
+    Store::open(disk, limits, start).await.expect("a journal")
 }
 
-/// A store over a simulated disk.
+/// What the journals on a simulated disk hold.
+pub(crate) fn recovered(device: &Simulated) -> Arc<Recovered> {
+    let within = std::path::Path::new("/simulated/journal");
+    let names = device.files().into_iter().filter(|(path, _)| path.parent() == Some(within));
+    let files = names.filter_map(|(path, _)| {
+        let name = path.file_name()?.to_str()?.to_owned();
+        Some((name, Bytes::from(device.content(&path)?)))
+    });
+    Arc::new(journal::plan(JournalFiles::of(files)).expect("a known format"))
+}
+
+/// A store over a simulated disk, after whatever earlier ones left there.
 pub(crate) async fn simulated_store(device: &Rc<Simulated>, cache_bytes_max: u64) -> Rc<Store> {
+    let start = JournalStart { shard: 0, journal: device.choose(u64::MAX), recovered: recovered(device) };
+    simulated_shard(device, cache_bytes_max, start).await.expect("a journal")
+}
+
+/// As [`simulated_store`]; every append goes straight to its segment, so that the journal knows nothing of it.
+pub(crate) async fn bypassing_store(device: &Rc<Simulated>) -> Rc<Store> {
+    let start = JournalStart { shard: 0, journal: device.choose(u64::MAX), recovered: recovered(device) };
     let limits = DiskLimits { reserve_bytes: 1 << 20 };
     let disk = Disk::simulated(device.clone(), limits).await.expect("the simulated disk is there");
-    Store::new(disk, StoreLimits { cache_bytes_max, open_files_max: 2, ..StoreLimits::default() })
+    let journal = JournalLimits { bypass_bytes: 1, bypassed_bytes_max: u64::MAX, ..JOURNAL };
+    let limits =
+        StoreLimits { cache_bytes_max: 1 << 20, open_files_max: 2, journal, ..StoreLimits::default() };
+    Store::open(disk, limits, start).await.expect("a journal")
+}
+
+/// One shard's store over a simulated disk.
+pub(crate) async fn simulated_shard(
+    device: &Rc<Simulated>,
+    cache_bytes_max: u64,
+    start: JournalStart,
+) -> Result<Rc<Store>, StorageError> {
+    let limits = DiskLimits { reserve_bytes: 1 << 20 };
+    let disk = Disk::simulated(device.clone(), limits).await.expect("the simulated disk is there");
+    let limits =
+        StoreLimits { cache_bytes_max, open_files_max: 2, journal: JOURNAL, ..StoreLimits::default() };
+    Store::open(disk, limits, start).await
 }
 
 /// A file of the test partition on a simulated disk.

@@ -88,68 +88,81 @@ pub enum GroupError {
     Malformed(&'static str),
 }
 
-/// Puts a group together.
-#[derive(Clone, Debug)]
-pub struct GroupBuilder {
-    bytes: Vec<u8>,
+/// What an entry's header says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EntryHeader {
+    pub kind: EntryKind,
+    pub place: Place,
+    pub epoch: LeaderEpoch,
+    pub offset: Offset,
+    pub end: Offset,
+}
+
+/// Bytes that an entry with a body of `body_bytes` takes in a group.
+pub const fn entry_size_bytes(body_bytes: usize) -> usize {
+    (ENTRY_HEADER_BYTES + body_bytes).next_multiple_of(ENTRY_ALIGN_BYTES)
+}
+
+/// Bytes of a group, with header and padding, whose entries take `entries_bytes`.
+pub const fn group_size_bytes(entries_bytes: usize) -> usize {
+    (GROUP_HEADER_BYTES + entries_bytes).next_multiple_of(GROUP_ALIGN_BYTES)
+}
+
+/// Puts a group together in memory that is there already.
+pub struct GroupBuilder<'a> {
+    bytes: &'a mut [u8],
+    at: usize,
     entries: u32,
 }
 
-impl GroupBuilder {
-    /// An empty group.
-    pub fn new(id: GroupId) -> Self {
-        let mut bytes = vec![0; GROUP_HEADER_BYTES];
-        put(&mut bytes, group::MAGIC, &GROUP_MAGIC);
-        put(&mut bytes, group::FORMAT, &FORMAT.to_le_bytes());
-        put(&mut bytes, group::JOURNAL, &id.journal.to_le_bytes());
-        put(&mut bytes, group::INCARNATION, &id.incarnation.to_le_bytes());
-        put(&mut bytes, group::SEQUENCE, &id.sequence.to_le_bytes());
-        put(&mut bytes, group::PREVIOUS_CRC, &id.previous_crc.to_le_bytes());
-        Self { bytes, entries: 0 }
+impl<'a> GroupBuilder<'a> {
+    /// An empty group in `bytes`, which are as many as [`group_size_bytes`] says; what they hold does not matter.
+    pub fn new(bytes: &'a mut [u8], id: GroupId) -> Self {
+        debug_assert!(bytes.len().is_multiple_of(GROUP_ALIGN_BYTES) && bytes.len() <= GROUP_BYTES_MAX);
+        bytes[..GROUP_HEADER_BYTES].fill(0);
+        put(bytes, group::MAGIC, &GROUP_MAGIC);
+        put(bytes, group::FORMAT, &FORMAT.to_le_bytes());
+        put(bytes, group::JOURNAL, &id.journal.to_le_bytes());
+        put(bytes, group::INCARNATION, &id.incarnation.to_le_bytes());
+        put(bytes, group::SEQUENCE, &id.sequence.to_le_bytes());
+        put(bytes, group::PREVIOUS_CRC, &id.previous_crc.to_le_bytes());
+        Self { bytes, at: GROUP_HEADER_BYTES, entries: 0 }
     }
 
-    /// Bytes of the group if it were sealed now.
-    pub fn size_bytes(&self) -> usize {
-        self.bytes.len().next_multiple_of(GROUP_ALIGN_BYTES)
-    }
-
-    /// Whether an entry with a body of this size still fits.
-    pub fn has_room(&self, body_bytes: usize) -> bool {
-        let entry = (ENTRY_HEADER_BYTES + body_bytes).next_multiple_of(ENTRY_ALIGN_BYTES);
-        self.bytes.len() + entry <= GROUP_BYTES_MAX
-    }
-
-    /// Adds an entry, for which there must be room.
-    pub fn add(&mut self, added: &Entry<'_>) {
-        debug_assert!(self.has_room(added.body.len()));
-        debug_assert!(
-            added.kind == EntryKind::Append || (added.body.is_empty() && added.end == added.offset)
-        );
-        let at = self.bytes.len();
-        self.bytes.resize(at + ENTRY_HEADER_BYTES, 0);
-        let header = &mut self.bytes[at..];
-        put(header, entry::KIND, &[added.kind.code()]);
-        put(header, entry::BODY_BYTES, &(added.body.len() as u32).to_le_bytes());
-        put(header, entry::TOPIC, added.place.topic.as_bytes());
-        put(header, entry::PARTITION, &added.place.partition.to_le_bytes());
-        put(header, entry::EPOCH, &added.epoch.0.to_le_bytes());
-        put(header, entry::OFFSET, &added.offset.0.to_le_bytes());
-        put(header, entry::END_OFFSET, &added.end.0.to_le_bytes());
-        self.bytes.extend_from_slice(added.body);
-        self.bytes.resize(self.bytes.len().next_multiple_of(ENTRY_ALIGN_BYTES), 0);
+    /// Adds an entry whose body is the parts in their order; there is room for it.
+    pub fn add<P: AsRef<[u8]>>(&mut self, added: &EntryHeader, parts: &[P]) {
+        let body_bytes: usize = parts.iter().map(|part| part.as_ref().len()).sum();
+        debug_assert!(added.kind == EntryKind::Append || (body_bytes == 0 && added.end == added.offset));
+        let to = self.at + entry_size_bytes(body_bytes);
+        let entry_bytes = &mut self.bytes[self.at..to];
+        entry_bytes[..ENTRY_HEADER_BYTES].fill(0);
+        put(entry_bytes, entry::KIND, &[added.kind.code()]);
+        put(entry_bytes, entry::BODY_BYTES, &(body_bytes as u32).to_le_bytes());
+        put(entry_bytes, entry::TOPIC, added.place.topic.as_bytes());
+        put(entry_bytes, entry::PARTITION, &added.place.partition.to_le_bytes());
+        put(entry_bytes, entry::EPOCH, &added.epoch.0.to_le_bytes());
+        put(entry_bytes, entry::OFFSET, &added.offset.0.to_le_bytes());
+        put(entry_bytes, entry::END_OFFSET, &added.end.0.to_le_bytes());
+        let mut at = ENTRY_HEADER_BYTES;
+        for part in parts {
+            let part = part.as_ref();
+            entry_bytes[at..at + part.len()].copy_from_slice(part);
+            at += part.len();
+        }
+        entry_bytes[at..].fill(0);
+        self.at = to;
         self.entries += 1;
     }
 
-    /// The whole group, padded to blocks, and its checksum for the next one.
-    pub fn seal(mut self) -> (Vec<u8>, u32) {
-        let body = (self.bytes.len() - GROUP_HEADER_BYTES) as u32;
-        put(&mut self.bytes, group::ENTRIES, &self.entries.to_le_bytes());
-        put(&mut self.bytes, group::BODY_BYTES, &body.to_le_bytes());
-        let crc = checksum(&self.bytes);
-        put(&mut self.bytes, group::CRC, &crc.to_le_bytes());
-        let padded = self.size_bytes();
-        self.bytes.resize(padded, 0);
-        (self.bytes, crc)
+    /// Ends the group; returns its checksum for the next one.
+    pub fn seal(self) -> u32 {
+        let body = (self.at - GROUP_HEADER_BYTES) as u32;
+        put(self.bytes, group::ENTRIES, &self.entries.to_le_bytes());
+        put(self.bytes, group::BODY_BYTES, &body.to_le_bytes());
+        let crc = checksum(&self.bytes[..self.at]);
+        put(self.bytes, group::CRC, &crc.to_le_bytes());
+        self.bytes[self.at..].fill(0);
+        crc
     }
 }
 

@@ -127,6 +127,11 @@ impl Recovered {
         }
     }
 
+    /// Nothing, for what begins in this start.
+    pub fn none_at(incarnation: u64) -> Self {
+        Self { incarnation, ..Self::none() }
+    }
+
     /// The number of this start: above that of every earlier one.
     pub fn incarnation(&self) -> u64 {
         self.incarnation

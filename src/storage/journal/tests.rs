@@ -10,7 +10,10 @@ mod replay;
 mod ring;
 
 use super::layout::{FILE_HEADER_BLOCK_BYTES, GROUP_ALIGN_BYTES, GROUP_HEADER_BYTES};
-use super::{Entry, EntryKind, Group, GroupBuilder, GroupError, GroupId, Place, Scan, ScanEnd, scan};
+use super::{
+    Entry, EntryHeader, EntryKind, Group, GroupBuilder, GroupError, GroupId, Place, Scan, ScanEnd,
+    entry_size_bytes, group_size_bytes, scan,
+};
 use crate::model::{LeaderEpoch, Offset};
 
 const JOURNAL: u64 = 0x1234_5678_9abc_def0;
@@ -18,9 +21,17 @@ const SECTOR_BYTES: usize = 512;
 
 /// A group's bytes with their padding, and its checksum for the next one.
 fn written(id: GroupId, entries: &[Entry<'_>]) -> (Vec<u8>, u32) {
-    let mut builder = GroupBuilder::new(id);
-    entries.iter().for_each(|entry| builder.add(entry));
-    builder.seal()
+    let sizes = entries.iter().map(|entry| entry_size_bytes(entry.body.len()));
+    // What was in the memory before does not show.
+    let mut bytes = vec![0xa5; group_size_bytes(sizes.sum())];
+    let mut builder = GroupBuilder::new(&mut bytes, id);
+    for entry in entries {
+        let Entry { kind, place, epoch, offset, end, body } = *entry;
+        let parts: Vec<&[u8]> = body.chunks(7_000).collect();
+        builder.add(&EntryHeader { kind, place, epoch, offset, end }, &parts);
+    }
+    let crc = builder.seal();
+    (bytes, crc)
 }
 
 fn place(partition: i32) -> Place {

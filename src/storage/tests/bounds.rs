@@ -29,7 +29,7 @@ fn many_partitions_keep_few_files_open() {
             }
             for log in &logs {
                 log.wait_durable(Offset(round + 1)).await.expect("durable");
-                log.wait_idle().await;
+                log.write_back(Offset(round + 1)).await.expect("written");
             }
         }
         for _ in 0..200 {
@@ -44,7 +44,7 @@ fn many_partitions_keep_few_files_open() {
             let limit = ReadLimit { end: Offset(3), bytes_max: 10_000, at_least_one: true };
             assert_eq!(log.read(Offset(0), limit).await.expect("readable").next_offset, Offset(3));
         }
-        assert_eq!(store.dirty_bytes(), 0);
+        assert_eq!(store.undurable_bytes(), 0);
     });
 }
 
@@ -60,11 +60,11 @@ fn whoever_does_not_wait_for_durability_waits_for_room() {
         for _ in 0..40 {
             store.room().await;
             log.append(&batch, LeaderEpoch(0), TimestampMs(0)).expect("accepted");
-            most = most.max(store.dirty_bytes());
+            most = most.max(store.undurable_bytes());
         }
         assert!(most <= (4 << 20) + batch.len() as u64, "{most} bytes were unflushed at once");
         log.wait_durable(log.log_end_offset()).await.expect("durable");
-        assert_eq!(store.dirty_bytes(), 0);
+        assert_eq!(store.undurable_bytes(), 0);
         assert!(store.cache().used_bytes() <= store.cache().budget_bytes() + (2 << 20));
     });
 }

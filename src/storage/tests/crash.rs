@@ -1,4 +1,5 @@
-//! Random lives of a log on a simulated disk, each ended by a crash or a close, each followed by all invariants.
+//! Random lives of a few logs on a simulated disk, each ended by a crash or a close, each followed by all invariants. Every life
+//! has as many shards as it happens to have, with a journal each; checkpoints come at any time.
 //!
 //! `CORELOG_SEED=<n> cargo test crash` replays one seed; `CORELOG_SEEDS=<n>` runs more of them than usual.
 
@@ -8,17 +9,21 @@ use std::rc::Rc;
 
 use super::invariants::{self, Written};
 use crate::io::Simulated;
-use crate::model::{LeaderEpoch, Offset, TimestampMs};
+use crate::model::{LeaderEpoch, Offset, PartitionIndex, TimestampMs, TopicId};
 use crate::record::BatchHeader;
-use crate::storage::testing::{Opened, batch, open, run, settings, simulated_store};
-use crate::storage::{LogSettings, ReadLimit, StorageError};
+use crate::storage::testing::{Opened, batch, open_at, place, recovered, run, settings, simulated_shard};
+use crate::storage::{JournalStart, LogPlace, LogSettings, ReadLimit, StorageError, Store, Takeover};
 
 /// Seeds of an ordinary run.
 const SEEDS: u64 = 400;
 /// How often each log is opened again.
 const LIVES_MAX: u64 = 5;
-/// Things done to a log between two crashes.
-const STEPS_MAX: u64 = 60;
+/// Things done between two crashes.
+const STEPS_MAX: u64 = 120;
+/// Partitions.
+const TENANTS_MAX: u64 = 4;
+/// Shards of a start; the next one may have more or fewer.
+const SHARDS_MAX: u64 = 3;
 
 /// What the test knows of the log, because it asked for it or was told.
 #[derive(Default)]
@@ -110,6 +115,8 @@ impl Life {
                 self.opened.observed.batches.set(self.opened.observed.batches.get() + 1);
             }
             Err(StorageError::Poisoned(_)) => assert!(self.opened.observed.poisoned.get()),
+            // Deleted, and not created again before the power went.
+            Err(StorageError::Closed) => {}
             Err(error) => panic!("{error}"),
         }
     }
@@ -186,6 +193,7 @@ impl Life {
             let left = self.known.batches.borrow().len() as u64;
             self.opened.observed.batches.set(left);
             self.opened.observed.durable.set(end.0);
+            self.opened.log.producers_rebuilt();
         }
     }
 
@@ -236,48 +244,157 @@ fn small(device: &Simulated) -> LogSettings {
     LogSettings { segment_bytes: 20_000, segment_ms: 1 << 40, retention_bytes, ..settings() }
 }
 
+/// A partition through all lives of a seed.
+struct Tenant {
+    place: LogPlace,
+    known: Rc<Known>,
+}
+
+impl Tenant {
+    fn new(partition: i32) -> Self {
+        let place = LogPlace { partition: PartitionIndex(partition), ..place() };
+        Self { place, known: Rc::new(Known::default()) }
+    }
+
+    /// The topic was deleted and created again under its name: nothing that was known counts.
+    fn begin_anew(&mut self) {
+        let id = self.place.topic_id.0.as_u128() + 1_000;
+        self.place.topic_id = TopicId(uuid::Uuid::from_u128(id));
+        let serials = self.known.serials.get();
+        self.known = Rc::new(Known::default());
+        // A record of the deleted topic is never taken for one of this.
+        self.known.serials.set(serials);
+    }
+}
+
+/// One start of the broker: its shards, as many as there happen to be, and their logs.
+struct Start {
+    stores: Vec<Rc<Store>>,
+    logs: Vec<Life>,
+}
+
+impl Start {
+    async fn begin(device: &Rc<Simulated>, tenants: &[Tenant]) -> Self {
+        let recovered = recovered(device);
+        let suspect = recovered.damages().iter().find(|damage| damage.is_suspect());
+        assert!(suspect.is_none(), "a crash damages nothing: {suspect:?}");
+        let shards = 1 + device.choose(SHARDS_MAX) as u16;
+        let takeover = Rc::new(Takeover::new(&recovered, shards));
+        let mut stores = vec![];
+        for shard in 0..shards {
+            let start =
+                JournalStart { shard, journal: device.choose(u64::MAX), recovered: recovered.clone() };
+            let cache = 8_000 + device.choose(200_000);
+            stores.push(simulated_shard(device, cache, start).await.expect("a journal"));
+        }
+        let mut logs = vec![];
+        for (at, tenant) in tenants.iter().enumerate() {
+            let store = &stores[at % stores.len()];
+            let opened = open_at(store, tenant.place.clone(), small(device)).await;
+            let opened = Rc::new(opened.expect("whatever a crash left opens"));
+            if std::env::var("CORELOG_SEED").is_ok() {
+                let replay = recovered.replay_of(tenant.place.in_journal());
+                let entries =
+                    replay.entries.iter().map(|e| (e.kind, e.offset.0, e.end.0)).collect::<Vec<_>>();
+                println!("{at}: {:?} {entries:?} gave {:?}", replay.record, opened.replayed);
+            }
+            invariants::check(&tenant.known, &opened).await;
+            tenant.known.settle(&opened);
+            tenant.known.retaining.set(false);
+            logs.push(Life { device: device.clone(), known: tenant.known.clone(), opened });
+        }
+        for store in &stores {
+            let (store, takeover) = (store.clone(), takeover.clone());
+            // May meet the crash, as everything may.
+            glommio::spawn_local(async move { drop(takeover.complete(&store, 0).await) }).detach();
+        }
+        Self { stores, logs }
+    }
+
+    async fn step(&mut self, device: &Rc<Simulated>, tenants: &mut [Tenant]) {
+        let at = device.choose(tenants.len() as u64) as usize;
+        match device.choose(60) {
+            0 | 1 => {
+                let store = self.stores[device.choose(self.stores.len() as u64) as usize].clone();
+                glommio::spawn_local(async move { drop(store.checkpoint().await) }).detach();
+            }
+            2 => self.create_again(at, device, &mut tenants[at]).await,
+            _ => self.logs[at].step().await,
+        }
+    }
+
+    async fn create_again(&mut self, at: usize, device: &Rc<Simulated>, tenant: &mut Tenant) {
+        // The metadata says so first.
+        tenant.begin_anew();
+        let store = self.logs[at].opened.log.store().clone();
+        if self.logs[at].opened.log.remove().await.is_err() {
+            return;
+        }
+        if let Ok(opened) = open_at(&store, tenant.place.clone(), small(device)).await {
+            let opened = Rc::new(opened);
+            self.logs[at] = Life { device: device.clone(), known: tenant.known.clone(), opened };
+        }
+    }
+
+    async fn close(&self) {
+        for life in &self.logs {
+            if life.opened.log.close().await.is_ok() {
+                life.known.acknowledge(life.opened.log.log_end_offset().0);
+            }
+        }
+        for store in &self.stores {
+            drop(store.close().await);
+        }
+    }
+}
+
 async fn one_seed(seed: u64) {
     let mut device = Simulated::new(seed);
-    let known = Rc::new(Known::default());
+    let mut tenants: Vec<Tenant> = (0..1 + device.choose(TENANTS_MAX) as i32).map(Tenant::new).collect();
+    let loud = std::env::var("CORELOG_SEED").is_ok();
     for _ in 0..=device.choose(LIVES_MAX) {
-        let cache = 8_000 + device.choose(200_000);
-        let store = simulated_store(&device, cache).await;
-        let opened = Rc::new(open(&store, small(&device)).await.expect("whatever a crash left opens"));
-        invariants::check(&known, &opened).await;
-        known.settle(&opened);
-        known.retaining.set(false);
-        let life = Life { device: device.clone(), known: known.clone(), opened };
+        let mut start = Start::begin(&device, &tenants).await;
         if device.choose(8) == 0 {
             device.fail_writes_after(device.choose(20));
         }
         for _ in 0..device.choose(STEPS_MAX) {
-            life.step().await;
-            if std::env::var("CORELOG_SEED").is_ok() {
-                let log = &life.opened.log;
-                println!(
-                    "start {} durable {} end {} acknowledged {} {:?}",
-                    log.log_start_offset(),
-                    log.durable_end_offset(),
-                    log.log_end_offset(),
-                    known.acknowledged.get(),
-                    log.segments()
-                );
+            start.step(&device, &mut tenants).await;
+            if loud {
+                start.print();
             }
         }
         if device.choose(4) == 0 {
-            let closing = life.opened.clone();
-            let closing = glommio::spawn_local(async move { closing.log.close().await.is_ok() });
-            if device.choose(2) == 0 && closing.await {
-                known.acknowledge(life.opened.log.log_end_offset().0);
+            let start = Rc::new(start);
+            let closing = start.clone();
+            let closing = glommio::spawn_local(async move { closing.close().await });
+            if device.choose(2) == 0 {
+                closing.await;
             }
         }
         device = device.crash();
-        if std::env::var("CORELOG_SEED").is_ok() {
+        if loud {
             println!("crash: {:?}", device.files());
         }
         // Tasks of the life before meet the power cut and end.
         for _ in 0..20 {
             futures_lite::future::yield_now().await;
+        }
+    }
+}
+
+impl Start {
+    fn print(&self) {
+        for life in &self.logs {
+            let log = &life.opened.log;
+            println!(
+                "{} start {} durable {} end {} acknowledged {} {:?}",
+                log.place().partition,
+                log.log_start_offset(),
+                log.durable_end_offset(),
+                log.log_end_offset(),
+                life.known.acknowledged.get(),
+                log.segments()
+            );
         }
     }
 }

@@ -4,7 +4,7 @@ use crate::model::{LeaderEpoch, Offset, TimestampMs};
 use crate::storage::testing::{batch_at, open, real_store, run, settings};
 
 #[test]
-fn an_idle_partition_has_no_directory_and_the_first_append_makes_it() {
+fn an_idle_partition_has_no_directory_and_the_first_checkpoint_makes_it() {
     let directory = tempfile::tempdir().expect("a directory");
     run(async {
         let store = real_store(directory.path()).await;
@@ -13,6 +13,8 @@ fn an_idle_partition_has_no_directory_and_the_first_append_makes_it() {
         assert!(!path.exists());
         assert_eq!(log.log.size_bytes(), 0);
         log.put(1, 10).await;
+        assert!(!path.exists(), "an acknowledgement does not wait for a directory");
+        store.checkpoint().await.expect("written");
         let metadata = std::fs::read_to_string(path.join("partition.metadata")).expect("written first");
         assert_eq!(metadata, "version: 0\ntopic_id: AAAAAAAAAAAAAAAAAAAABw");
         assert_eq!(log.log.size_bytes(), 71);
@@ -51,6 +53,8 @@ fn a_log_that_was_only_opened_is_closed_without_a_write() {
         let log = open(&store, settings()).await.expect("a new log");
         log.put(1, 10).await;
         log.log.close().await.expect("closed");
+        store.close().await.expect("a manifest");
+        let store = real_store(directory.path()).await;
         let state = || {
             let entries = std::fs::read_dir(directory.path().join("orders-3")).expect("listed");
             let mut facts: Vec<_> = entries
@@ -82,6 +86,7 @@ fn leader_epochs_are_saved_as_kafka_saves_them() {
         log.log.close().await.expect("closed");
         let file = directory.path().join("orders-3/leader-epoch-checkpoint");
         assert_eq!(std::fs::read_to_string(&file).expect("saved"), "0\n2\n1 0\n4 4\n");
+        let store = real_store(directory.path()).await;
         let log = open(&store, settings()).await.expect("again");
         assert_eq!(log.log.end_offset_for(LeaderEpoch(2)), Some((LeaderEpoch(1), Offset(4))));
         assert_eq!(log.log.latest_epoch(), Some(LeaderEpoch(4)));

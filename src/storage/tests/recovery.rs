@@ -4,15 +4,17 @@ use std::rc::Rc;
 
 use crate::io::Simulated;
 use crate::model::{LeaderEpoch, Offset, TimestampMs};
-use crate::storage::testing::{Opened, batch_at, open, run, settings, simulated_file, simulated_store};
+use crate::storage::testing::{
+    Opened, batch_at, bypassing_store, open, run, settings, simulated_file, simulated_store,
+};
 use crate::storage::{LogSettings, StorageError, Store};
 
 const FIRST: &str = "00000000000000000000.log";
 
-/// A log of ten durable batches at offsets 0 to 9, 161 bytes each, not closed.
+/// A log of ten durable batches at offsets 0 to 9, 161 bytes each, in their segment and not in the journal, not closed.
 async fn ten(seed: u64) -> (Rc<Simulated>, Rc<Store>) {
     let device = Simulated::new(seed);
-    let store = simulated_store(&device, 1 << 20).await;
+    let store = bypassing_store(&device).await;
     let log = open(&store, settings()).await.expect("a new log");
     for _ in 0..10 {
         log.put(1, 100).await;
@@ -20,16 +22,17 @@ async fn ten(seed: u64) -> (Rc<Simulated>, Rc<Store>) {
     (device, store)
 }
 
-async fn reopened(store: &Rc<Store>) -> Opened {
-    open(store, settings()).await.expect("it opens")
+/// Opens the log as the next start of the broker does.
+async fn reopened(device: &Rc<Simulated>) -> Opened {
+    open(&bypassing_store(device).await, settings()).await.expect("it opens")
 }
 
 #[test]
 fn a_torn_batch_and_all_after_it_are_cut() {
     run(async {
-        let (device, store) = ten(1).await;
+        let (device, _) = ten(1).await;
         device.damage(&simulated_file(FIRST), |bytes| bytes.truncate(9 * 161 + 100));
-        let log = reopened(&store).await;
+        let log = reopened(&device).await;
         assert_eq!(log.bases().await, (0..9).collect::<Vec<i64>>());
         assert_eq!(device.content(&simulated_file(FIRST)).expect("there").len(), 9 * 161, "cut for good");
         assert_eq!(log.put(1, 10).await, 9, "the offset of what was never acknowledged is free");
@@ -39,12 +42,12 @@ fn a_torn_batch_and_all_after_it_are_cut() {
 #[test]
 fn garbage_after_the_last_batch_is_cut() {
     run(async {
-        let (device, store) = ten(2).await;
+        let (device, _) = ten(2).await;
         device.damage(&simulated_file(FIRST), |bytes| {
             bytes.truncate(10 * 161);
             bytes.extend((0..5_000u32).map(|n| (n * 7) as u8 | 1));
         });
-        let log = reopened(&store).await;
+        let log = reopened(&device).await;
         assert_eq!(log.bases().await.len(), 10);
         assert_eq!(device.content(&simulated_file(FIRST)).expect("there").len(), 10 * 161);
     });
@@ -53,21 +56,21 @@ fn garbage_after_the_last_batch_is_cut() {
 #[test]
 fn a_reserved_tail_of_zeros_is_cut() {
     run(async {
-        let (device, store) = ten(3).await;
+        let (device, _) = ten(3).await;
         device.damage(&simulated_file(FIRST), |bytes| bytes.resize(3 << 20, 0));
-        let log = reopened(&store).await;
+        let log = reopened(&device).await;
         assert_eq!(log.bases().await.len(), 10);
         assert_eq!(log.put(2, 9_000).await, 10);
-        assert_eq!(reopened(&store).await.bases().await.len(), 11);
+        assert_eq!(reopened(&device).await.bases().await.len(), 11);
     });
 }
 
 #[test]
 fn a_wrong_checksum_in_the_middle_of_the_tail_ends_the_log_there() {
     run(async {
-        let (device, store) = ten(4).await;
+        let (device, _) = ten(4).await;
         device.damage(&simulated_file(FIRST), |bytes| bytes[6 * 161 + 120] ^= 1);
-        let log = reopened(&store).await;
+        let log = reopened(&device).await;
         assert_eq!(log.bases().await, (0..6).collect::<Vec<i64>>());
         assert_eq!(log.replayed.batches, (0..6).collect::<Vec<i64>>(), "nothing beyond it is replayed");
     });
@@ -87,9 +90,9 @@ fn batches_that_do_not_continue_the_log_end_it() {
             |bytes| bytes[5 * 161 + 16] = 1,
         ];
         for (seed, damage) in damages.into_iter().enumerate() {
-            let (device, store) = ten(10 + seed as u64).await;
+            let (device, _) = ten(10 + seed as u64).await;
             device.damage(&simulated_file(FIRST), damage);
-            assert_eq!(reopened(&store).await.bases().await, [0, 1, 2, 3, 4], "damage {seed}");
+            assert_eq!(reopened(&device).await.bases().await, [0, 1, 2, 3, 4], "damage {seed}");
         }
     });
 }
@@ -101,8 +104,9 @@ fn tiny() -> LogSettings {
 #[test]
 fn damage_before_the_last_segment_is_an_error_and_deletes_nothing() {
     run(async {
-        let (device, store) = ten(20).await;
-        let log = open(&store, tiny()).await.expect("it opens");
+        let (device, _) = ten(20).await;
+        let again = async || open(&bypassing_store(&device).await, tiny()).await;
+        let log = again().await.expect("it opens");
         for _ in 0..10 {
             log.put(1, 100).await;
         }
@@ -114,13 +118,13 @@ fn damage_before_the_last_segment_is_an_error_and_deletes_nothing() {
         let whole = device.content(&name).expect("there");
 
         device.damage(&name, |bytes| bytes.truncate(200));
-        let error = open(&store, tiny()).await.err().expect("a gap");
+        let error = again().await.err().expect("a gap");
         assert!(matches!(error, StorageError::Corrupt { .. }), "{error}");
         assert_eq!(device.content(&name).expect("still there").len(), 200);
 
         device.damage(&name, |bytes| *bytes = whole);
         device.damage(&index, |bytes| bytes[30] ^= 1);
-        let log = open(&store, tiny()).await.expect("a damaged sidecar is rebuilt");
+        let log = again().await.expect("a damaged sidecar is rebuilt");
         assert_eq!(log.bases().await.len(), 20);
     });
 }
@@ -128,7 +132,8 @@ fn damage_before_the_last_segment_is_an_error_and_deletes_nothing() {
 #[test]
 fn the_directory_of_an_earlier_topic_is_set_aside() {
     run(async {
-        let (device, store) = ten(30).await;
+        let (device, _) = ten(30).await;
+        let store = bypassing_store(&device).await;
         device.damage(&simulated_file("partition.metadata"), |bytes| {
             *bytes = b"version: 0\ntopic_id: AAAAAAAAAAAAAAAAAAAAAQ".to_vec();
         });
@@ -145,37 +150,40 @@ fn the_directory_of_an_earlier_topic_is_set_aside() {
 fn producer_state_is_a_snapshot_and_what_follows_it() {
     run(async {
         let device = Simulated::new(40);
-        let store = simulated_store(&device, 1 << 20).await;
-        let log = open(&store, tiny()).await.expect("a new log");
+        let again = async || open(&bypassing_store(&device).await, tiny()).await.expect("it opens");
+        let log = again().await;
         for _ in 0..9 {
             log.put(1, 100).await;
         }
         drop(log);
-        let log = open(&store, tiny()).await.expect("it opens");
+        let log = again().await;
         // Two batches of 161 bytes fit into a segment of 400.
         assert_eq!((log.replayed.snapshot, &log.replayed.batches[..]), (Some(8), &[8][..]));
         device.damage(&simulated_file("00000000000000000008.producers"), |bytes| bytes[0] ^= 1);
-        let log = open(&store, tiny()).await.expect("it opens");
+        let log = again().await;
         assert_eq!((log.replayed.snapshot, &log.replayed.batches[..]), (Some(6), &[6, 7, 8][..]));
     });
 }
 
 #[test]
-fn a_mark_of_a_clean_close_is_believed_only_if_it_fits_the_file() {
+fn after_a_clean_stop_nothing_is_read_and_a_file_that_became_shorter_is_damage() {
     run(async {
-        let (device, store) = ten(50).await;
-        let log = reopened(&store).await;
+        let (device, _) = ten(50).await;
+        let log = reopened(&device).await;
         log.log.close().await.expect("closed");
         assert!(matches!(log.append(1, 1, 1), Err(StorageError::Closed)));
-        let log = reopened(&store).await;
+        log.log.store().close().await.expect("a manifest");
+        // Of a log that is taken as it is nothing else would be noticed.
+        device.damage(&simulated_file(FIRST), |bytes| bytes[100] ^= 1);
+        let log = reopened(&device).await;
         assert_eq!((log.replayed.snapshot, log.replayed.batches.len()), (Some(10), 0));
-        log.put(1, 100).await;
-        assert!(device.content(&simulated_file("clean-close.checkpoint")).is_none(), "gone before a write");
-        log.log.close().await.expect("closed");
+        assert_eq!(log.log.log_end_offset(), Offset(10));
         device.damage(&simulated_file(FIRST), |bytes| bytes.truncate(5 * 161 + 3));
-        let log = reopened(&store).await;
-        assert_eq!(log.bases().await, [0, 1, 2, 3, 4]);
-        assert_eq!(log.replayed.batches.len(), 5);
+        let error = open(&bypassing_store(&device).await, settings())
+            .await
+            .err()
+            .expect("acknowledged bytes are gone");
+        assert!(matches!(error, StorageError::Corrupt { .. }), "{error}");
     });
 }
 
@@ -191,8 +199,7 @@ fn leader_epochs_come_back_without_their_checkpoint() {
         log.log.wait_durable(Offset(3)).await.expect("durable");
         // The checkpoint is written after the batches: this crash may come before it.
         let device = device.crash();
-        let store = simulated_store(&device, 1 << 20).await;
-        let log = reopened(&store).await;
+        let log = reopened(&device).await;
         assert_eq!(log.log.end_offset_for(LeaderEpoch(5)), Some((LeaderEpoch(3), Offset(2))));
         assert_eq!(log.log.latest_epoch(), Some(LeaderEpoch(7)));
     });

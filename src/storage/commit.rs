@@ -1,0 +1,346 @@
+//! The committer: what was appended to any log of the shard becomes durable in one write of the journal.
+//!
+//! ```text
+//! append ──► queue of logs ──► group (one entry per log) ──► journal, O_DSYNC ──► every log's durable end, every waiter
+//!                 ▲                                                    │
+//!                 └──────────── the next group fills meanwhile ────────┘
+//! ```
+//!
+//! Key invariant: one group is in flight; a log's entry in it continues what of that log is durable. A failed write gives up
+//! the shard's logs for writing and is never repeated. When the journal is full, the committer waits for a checkpoint: then
+//! producers wait, and nothing fails.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_channel::oneshot;
+use futures_lite::future::yield_now;
+use smallvec::SmallVec;
+
+use super::error::StorageError;
+use super::journal::{
+    EntryHeader, EntryKind, GroupBuilder, GroupId, Ring, RingFiles, Slot, entry_size_bytes, group_size_bytes,
+};
+use super::log::{Log, Phase, Position};
+use super::store::Store;
+use crate::io::IoClass;
+use crate::model::{LeaderEpoch, Offset};
+
+/// Entries without records in one group.
+const MARKS_MAX: usize = 4096;
+
+/// What the committer is about.
+pub(super) struct Committer {
+    pub(super) files: RingFiles,
+    pub(super) ring: RefCell<Ring>,
+    queue: RefCell<VecDeque<Rc<Log>>>,
+    marks: RefCell<VecDeque<Mark>>,
+    running: Cell<bool>,
+    previous_crc: Cell<u32>,
+    failed: RefCell<Option<Arc<str>>>,
+    /// The committer waits for the tail to move.
+    waiting_for_room: RefCell<Option<oneshot::Sender<()>>>,
+    groups: Cell<u64>,
+    group_bytes: Cell<u64>,
+}
+
+/// An entry without records, and who waits for it.
+struct Mark {
+    header: EntryHeader,
+    answer: oneshot::Sender<Result<(), StorageError>>,
+}
+
+/// A log's part of a group.
+pub(super) struct Pending {
+    log: Rc<Log>,
+    header: EntryHeader,
+    /// Where the log's durable bytes end once the group is written.
+    at: Position,
+    parts: SmallVec<[Bytes; 2]>,
+    bytes: usize,
+}
+
+/// What a log in the queue has for the committer.
+enum Offer {
+    Nothing,
+    /// Too much for the journal.
+    Bypass,
+    Entry(Pending),
+}
+
+/// One group on its way.
+struct Group {
+    entries: Vec<Pending>,
+    marks: Vec<Mark>,
+    /// Bytes that the entries take in it.
+    entries_bytes: usize,
+}
+
+impl Committer {
+    pub(super) fn new(files: RingFiles, ring: Ring) -> Self {
+        Self {
+            files,
+            ring: RefCell::new(ring),
+            queue: RefCell::default(),
+            marks: RefCell::default(),
+            running: Cell::new(false),
+            previous_crc: Cell::new(0),
+            failed: RefCell::default(),
+            waiting_for_room: RefCell::default(),
+            groups: Cell::new(0),
+            group_bytes: Cell::new(0),
+        }
+    }
+
+    /// Groups that are durable, and their bytes.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        (self.groups.get(), self.group_bytes.get())
+    }
+
+    fn count(&self, group: &Group) {
+        self.groups.set(self.groups.get() + 1);
+        self.group_bytes.set(self.group_bytes.get() + group_size_bytes(group.entries_bytes) as u64);
+    }
+
+    /// Takes note that the ring may have room again.
+    pub(super) fn room_made(&self) {
+        if let Some(waiting) = self.waiting_for_room.take() {
+            // The committer looks for itself.
+            let _ = waiting.send(());
+        }
+    }
+}
+
+impl Store {
+    /// Has a log's appends made durable by the next group.
+    pub(super) fn commit(self: &Rc<Self>, log: Rc<Log>) {
+        self.committer().queue.borrow_mut().push_back(log);
+        self.start_committer();
+    }
+
+    /// Makes an entry without records durable.
+    pub(super) async fn mark(self: &Rc<Self>, header: EntryHeader) -> Result<(), StorageError> {
+        let (answer, receiver) = oneshot::channel();
+        if let Some(reason) = &*self.committer().failed.borrow() {
+            return Err(StorageError::Poisoned(reason.clone()));
+        }
+        self.committer().marks.borrow_mut().push_back(Mark { header, answer });
+        self.start_committer();
+        receiver.await.unwrap_or(Err(StorageError::Closed))
+    }
+
+    fn start_committer(self: &Rc<Self>) {
+        if !self.committer().running.replace(true) {
+            let store = self.clone();
+            glommio::spawn_local(async move { store.commit_all().await }).detach();
+        }
+    }
+
+    async fn commit_all(self: Rc<Self>) {
+        // glommio polls a new task at once: without this turn the first append of many would go alone.
+        yield_now().await;
+        while let Some(group) = self.next_group() {
+            match self.write_group(&group).await {
+                Ok(()) => {
+                    self.committer().count(&group);
+                    self.note_committed();
+                    group.answer();
+                }
+                Err(error) => self.give_up_journal(group, &error),
+            }
+        }
+    }
+
+    /// What is to be committed; `None`, and the committer is off, if nothing is.
+    fn next_group(&self) -> Option<Group> {
+        let limits = self.limits().journal;
+        let committer = self.committer();
+        let marks: Vec<Mark> = {
+            let mut waiting = committer.marks.borrow_mut();
+            let count = waiting.len().min(MARKS_MAX);
+            waiting.drain(..count).collect()
+        };
+        let mut group = Group { entries: vec![], entries_bytes: marks.len() * entry_size_bytes(0), marks };
+        let failed = committer.failed.borrow().is_some();
+        while group.entries_bytes < limits.group_bytes_max {
+            let Some(log) = committer.queue.borrow_mut().pop_front() else { break };
+            match log.offer(limits.bypass_bytes) {
+                Offer::Entry(pending) if !failed => {
+                    group.entries_bytes += entry_size_bytes(pending.bytes);
+                    group.entries.push(pending);
+                }
+                Offer::Bypass => log.kick(),
+                // After a failure every log is poisoned; one that is not was opened since.
+                Offer::Entry(_) => self.poison_late(&log),
+                Offer::Nothing => {}
+            }
+        }
+        if group.entries.is_empty() && group.marks.is_empty() {
+            committer.running.set(false);
+            return None;
+        }
+        Some(group)
+    }
+
+    async fn write_group(self: &Rc<Self>, group: &Group) -> Result<(), StorageError> {
+        let committer = self.committer();
+        if let Some(reason) = &*committer.failed.borrow() {
+            return Err(StorageError::Poisoned(reason.clone()));
+        }
+        let size = group_size_bytes(group.entries_bytes);
+        let slot = self.slot(size as u64).await?;
+        let file = committer.files.file(slot.file);
+        let failed = || StorageError::io("writing", committer.files.directory());
+        let mut buffer = self.disk().write_buffer(size, IoClass::Journal).await.map_err(failed())?;
+        let crc = group.fill(
+            buffer.as_mut_slice(),
+            committer.files.group_id(slot.sequence, committer.previous_crc.get()),
+        );
+        file.write_at(buffer, slot.position).await.map_err(failed())?;
+        committer.previous_crc.set(crc);
+        Ok(())
+    }
+
+    /// A place for a group of `bytes`, once there is one.
+    async fn slot(self: &Rc<Self>, bytes: u64) -> Result<Slot, StorageError> {
+        let committer = self.committer();
+        loop {
+            let (slot, checkpoint) = {
+                let mut ring = committer.ring.borrow_mut();
+                let slot = ring.place(bytes);
+                (slot, slot.is_none() || ring.wants_checkpoint())
+            };
+            if checkpoint {
+                self.checkpoint_soon();
+                self.grow_soon();
+            }
+            if let Some(slot) = slot {
+                return Ok(slot);
+            }
+            let (sender, receiver) = oneshot::channel();
+            committer.waiting_for_room.replace(Some(sender));
+            // Whoever made room, or failed to, says so.
+            let _ = receiver.await;
+            if let Some(error) = self.checkpoint_failure() {
+                return Err(error);
+            }
+        }
+    }
+
+    /// Adds a file to the journal in the background, as large as those there are, up to the bound.
+    fn grow_soon(self: &Rc<Self>) {
+        let committer = self.committer();
+        let capacity = committer.ring.borrow().capacity_bytes();
+        let bytes = capacity.min(self.limits().journal.bytes_max.saturating_sub(capacity));
+        // The first file and a second one make sense of a ring; a rest that is smaller does not.
+        if bytes < self.limits().journal.first_file_bytes || !committer.files.begin_growing() {
+            return;
+        }
+        let store = self.clone();
+        glommio::spawn_local(async move {
+            let committer = store.committer();
+            match committer.files.add(bytes).await {
+                Ok(()) => committer.ring.borrow_mut().add_file(bytes),
+                Err(error) => tracing::warn!(%error, "the journal stays as small as it is"),
+            }
+            committer.files.end_growing();
+            committer.room_made();
+        })
+        .detach();
+    }
+
+    /// A write of the journal failed: no log of this shard takes appends any more, and nobody is told that what was in the
+    /// group is durable.
+    fn give_up_journal(&self, group: Group, error: &StorageError) {
+        let reason: Arc<str> = format!("the journal of this shard failed: {error}").into();
+        self.committer().failed.borrow_mut().get_or_insert(reason.clone());
+        let error = StorageError::Poisoned(reason);
+        for log in self.logs() {
+            log.poison(&error);
+        }
+        for mark in group.marks {
+            // Who no longer waits needs no answer.
+            let _ = mark.answer.send(Err(error.clone()));
+        }
+    }
+
+    fn poison_late(&self, log: &Log) {
+        if let Some(reason) = &*self.committer().failed.borrow() {
+            log.poison(&StorageError::Poisoned(reason.clone()));
+        }
+    }
+}
+
+impl Group {
+    /// Writes the group into `bytes`; returns its checksum.
+    fn fill(&self, bytes: &mut [u8], id: GroupId) -> u32 {
+        let mut builder = GroupBuilder::new(bytes, id);
+        for mark in &self.marks {
+            builder.add::<Bytes>(&mark.header, &[]);
+        }
+        for entry in &self.entries {
+            builder.add(&entry.header, &entry.parts);
+        }
+        builder.seal()
+    }
+
+    /// The group is durable.
+    fn answer(self) {
+        for mark in self.marks {
+            // Who no longer waits needs no answer.
+            let _ = mark.answer.send(Ok(()));
+        }
+        for entry in self.entries {
+            entry.log.durable(entry.header.end, entry.at);
+        }
+    }
+}
+
+impl Log {
+    /// What this log has for the next group. It is out of the queue then.
+    fn offer(self: &Rc<Self>, bypass_bytes: u64) -> Offer {
+        let mut state = self.state.borrow_mut();
+        state.flow.queued = false;
+        if state.flow.bypassing
+            || state.flow.undurable_bytes == 0
+            || matches!(state.phase, Phase::Poisoned(_) | Phase::Removed)
+        {
+            return Offer::Nothing;
+        }
+        if state.flow.undurable_bytes >= bypass_bytes {
+            return Offer::Bypass;
+        }
+        let parts = state.undurable_parts();
+        let bytes = parts.iter().map(Bytes::len).sum();
+        debug_assert_eq!(bytes as u64, state.flow.undurable_bytes, "what is not durable is in memory");
+        let header = EntryHeader {
+            kind: EntryKind::Append,
+            place: self.place.in_journal(),
+            epoch: state.epochs.latest().unwrap_or(LeaderEpoch::UNKNOWN),
+            offset: state.bounds.durable_end,
+            end: state.bounds.end,
+        };
+        Offer::Entry(Pending { log: self.clone(), header, at: state.end_position(), parts, bytes })
+    }
+}
+
+impl super::log::State {
+    /// The batches that are not durable, in order.
+    fn undurable_parts(&self) -> SmallVec<[Bytes; 2]> {
+        let from = self.flow.durable_at;
+        let after = |segment: Offset| if segment == from.segment { from.bytes } else { 0 };
+        let mut parts: SmallVec<[Bytes; 2]> = self
+            .chunks
+            .iter()
+            .rev()
+            .take_while(|chunk| chunk.segment >= from.segment)
+            .map_while(|chunk| chunk.bytes(after(chunk.segment), u64::MAX))
+            .map(|(_, bytes)| bytes)
+            .collect();
+        parts.reverse();
+        parts
+    }
+}
