@@ -95,6 +95,7 @@ async fn run(plan: Plan, links: Links) -> Result<(), String> {
     let limits = StoreLimits {
         cache_bytes_max: plan.memory.cache_bytes,
         open_files_max: memory::open_files_per_shard(plan.shards),
+        journal: memory::journal_limits(&plan.memory),
         ..StoreLimits::default()
     };
     let start = JournalStart {

@@ -5,6 +5,7 @@
 
 use super::executor::Memory;
 use crate::config::BrokerSettings;
+use crate::storage::JournalLimits;
 
 /// Requests in hand may take this share of the memory, unless `queued.max.request.bytes` says otherwise.
 const REQUEST_SHARE_PERCENT: u64 = 10;
@@ -39,6 +40,16 @@ pub fn per_shard(usable: u64, shards: u16, settings: &BrokerSettings) -> Memory 
     };
     Memory { cache_bytes: (cache / shards).max(CACHE_BYTES_MIN), request_bytes: requests.max(1) }
 }
+
+/// Bounds of one shard's journal. What is in it and not in the segments is in the batch cache too, and cannot give way there.
+pub fn journal_limits(memory: &Memory) -> JournalLimits {
+    let limits = JournalLimits::default();
+    let bytes_max = limits.bytes_max.min(memory.cache_bytes / 2).max(2 * limits.first_file_bytes);
+    JournalLimits { bytes_max: bytes_max & !(JOURNAL_ALIGN_BYTES - 1), ..limits }
+}
+
+/// Journal files are whole blocks.
+const JOURNAL_ALIGN_BYTES: u64 = 1 << 20;
 
 /// Of the files that the process may open, readers and writers of segments get a quarter each; connections the rest.
 const SEGMENT_FILES_SHARE: u64 = 4;

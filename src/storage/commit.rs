@@ -236,7 +236,10 @@ impl Store {
         let capacity = committer.ring.borrow().capacity_bytes();
         let bytes = capacity.min(self.limits().journal.bytes_max.saturating_sub(capacity));
         // The first file and a second one make sense of a ring; a rest that is smaller does not.
-        if bytes < self.limits().journal.first_file_bytes || !committer.files.begin_growing() {
+        if bytes < self.limits().journal.first_file_bytes
+            || !committer.files.begin_growing()
+            || !self.admits_growth(bytes)
+        {
             return;
         }
         let store = self.clone();
@@ -250,6 +253,15 @@ impl Store {
             committer.room_made();
         })
         .detach();
+    }
+
+    /// Whether there is space for a further file; records need it more.
+    fn admits_growth(&self, bytes: u64) -> bool {
+        let admitted = self.disk().admit_reservation(bytes);
+        if !admitted {
+            self.committer().files.end_growing();
+        }
+        admitted
     }
 
     /// A write of the journal failed: no log of this shard takes appends any more, and nobody is told that what was in the
