@@ -2,10 +2,12 @@
 
 mod bounds;
 mod crash;
+mod deleted_readers;
 mod failures;
 mod invariants;
 mod log_files;
 mod lookup;
+mod lookup_model;
 mod reading;
 mod recovery;
 mod removal;
