@@ -400,8 +400,10 @@ impl Recovery<'_> {
         let mut scan = Scan::new(file.clone(), &path, found.size);
         let end = scan
             .run(&mut frontier, |header, _| {
-                // When the broker saw it is not stored; it was not after the file's last change.
-                let seen = header.max_timestamp.min(found.modified);
+                // When the broker saw it is not stored; it was not after the file's last change. Records without
+                // timestamps are taken to be as old as that, as in Kafka, or retention would take them at once.
+                let stated = header.max_timestamp;
+                let seen = if stated.0 >= 0 { stated.min(found.modified) } else { found.modified };
                 segment.note(header, header.base_offset, seen, interval);
                 if self.epochs.start(header.leader_epoch, header.base_offset) {
                     self.epochs_stale = true;

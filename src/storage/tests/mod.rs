@@ -11,3 +11,4 @@ mod lookup_model;
 mod reading;
 mod recovery;
 mod removal;
+mod timestamps;

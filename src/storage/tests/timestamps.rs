@@ -1,0 +1,43 @@
+//! What timestamps do to segments: when they roll, when they expire, whatever the clock of whoever wrote them.
+
+use crate::io::Simulated;
+use crate::model::{Offset, TimestampMs};
+use crate::storage::segment::{Segment, Stage};
+use crate::storage::testing::{Opened, open, real_store, run, settings, simulated_store};
+use crate::storage::{LogSettings, StorageError};
+
+/// The clock in these tests, far from every timestamp.
+const NOW: i64 = 1_000_000_000;
+const HOUR: i64 = 3_600_000;
+
+fn bases(log: &Opened) -> Vec<i64> {
+    log.log.segments().iter().map(|segment| segment.base_offset.0).collect()
+}
+
+async fn durable(log: &Opened) -> Result<(), StorageError> {
+    log.log.wait_durable(log.log.log_end_offset()).await?;
+    log.log.wait_idle().await;
+    Ok(())
+}
+
+#[test]
+fn records_without_timestamps_are_as_young_as_their_file_after_a_crash() {
+    let directory = tempfile::tempdir().expect("a directory");
+    run(async {
+        let store = real_store(directory.path()).await;
+        let log = open(&store, settings()).await.expect("a new log");
+        log.append_at(1, 10, -1, NOW).expect("accepted");
+        durable(&log).await.expect("durable");
+        drop(log);
+        let week = LogSettings { retention_ms: 7 * 24 * HOUR, ..settings() };
+        let log = open(&store, week).await.expect("without a clean end");
+        let written = log.log.state.borrow().active().times.last_append;
+        assert!(written.0 >= 0, "the file's last change");
+        assert!(!log.log.roll_if_due(TimestampMs(written.0 + week.segment_ms - 1)), "not rolled at once");
+        let kept = log.log.apply_retention(TimestampMs(written.0 + week.retention_ms)).await;
+        assert_eq!(kept.expect("applied"), 0);
+        let gone = log.log.apply_retention(TimestampMs(written.0 + week.retention_ms + 1)).await;
+        assert_eq!(gone.expect("applied"), 1);
+    });
+}
+
