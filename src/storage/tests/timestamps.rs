@@ -41,3 +41,65 @@ fn records_without_timestamps_are_as_young_as_their_file_after_a_crash() {
     });
 }
 
+#[test]
+fn what_size_takes_need_not_have_expired() {
+    run(async {
+        let store = simulated_store(&Simulated::new(4), 1 << 20).await;
+        // Segments of one batch of 161 bytes: the first is young, the next two are old, the last is young.
+        let tiny = LogSettings { segment_bytes: 200, ..settings() };
+        let log = open(&store, tiny).await.expect("a new log");
+        for timestamp in [NOW, 1, 1, NOW] {
+            log.append_at(1, 100, timestamp, NOW).expect("accepted");
+        }
+        durable(&log).await.expect("durable");
+        log.log.update_settings(LogSettings { retention_ms: 1_000, ..tiny });
+        assert_eq!(log.log.apply_retention(TimestampMs(NOW)).await.expect("applied"), 0, "the first stays");
+        let both = LogSettings { retention_ms: 1_000, retention_bytes: 3 * 161, ..tiny };
+        log.log.update_settings(both);
+        assert_eq!(log.log.apply_retention(TimestampMs(NOW)).await.expect("applied"), 3);
+        assert_eq!(bases(&log), [3]);
+    });
+}
+
+#[test]
+fn segments_that_compaction_emptied_hold_up_nothing() {
+    for settings in [
+        LogSettings { retention_ms: 1_000, segment_bytes: 200, ..settings() },
+        LogSettings { retention_bytes: 161, segment_bytes: 200, ..settings() },
+    ] {
+        run(async {
+            let store = simulated_store(&Simulated::new(5), 1 << 20).await;
+            let log = open(&store, settings).await.expect("a new log");
+            for timestamp in [1, 1, 1, NOW] {
+                log.append_at(1, 100, timestamp, NOW).expect("accepted");
+            }
+            durable(&log).await.expect("durable");
+            {
+                let mut state = log.log.state.borrow_mut();
+                let empty = Segment { next_offset: Offset(2), ..Segment::new(Offset(1)) };
+                state.segments[1] = Segment { stage: Stage::Finished, ..empty };
+            }
+            assert_eq!(log.log.apply_retention(TimestampMs(NOW)).await.expect("applied"), 3);
+            assert_eq!((bases(&log), log.log.log_start_offset()), (vec![3], Offset(3)));
+        });
+    }
+}
+
+#[test]
+fn without_a_bound_an_emptied_segment_stays() {
+    run(async {
+        let store = simulated_store(&Simulated::new(6), 1 << 20).await;
+        let tiny = LogSettings { segment_bytes: 200, ..settings() };
+        let log = open(&store, tiny).await.expect("a new log");
+        log.append_at(1, 100, 1, NOW).expect("accepted");
+        log.append_at(1, 100, 1, NOW).expect("accepted");
+        durable(&log).await.expect("durable");
+        {
+            let mut state = log.log.state.borrow_mut();
+            let empty = Segment { next_offset: Offset(1), ..Segment::new(Offset(0)) };
+            state.segments[0] = Segment { stage: Stage::Finished, ..empty };
+        }
+        assert_eq!(log.log.apply_retention(TimestampMs(NOW)).await.expect("applied"), 0);
+    });
+}
+
