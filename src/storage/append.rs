@@ -58,7 +58,9 @@ impl Log {
         let settings = self.settings.get();
         let active = state.active();
         active.is_full_for(u64::from(header.size_bytes), last, settings.segment_bytes)
+            || active.index_is_full(settings.index_bytes)
             || active.is_due(now, settings.segment_ms)
+            || active.is_outrun(header.max_timestamp, now, settings.segment_ms)
     }
 
     /// Ends the active segment, with the producer state that holds there, and begins the next.

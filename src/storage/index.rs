@@ -37,6 +37,11 @@ impl SparseIndex {
         &self.entries
     }
 
+    /// Bytes of the entries, in memory and on disk.
+    pub(super) fn size_bytes(&self) -> u64 {
+        (self.entries.len() * size_of::<Entry>()) as u64
+    }
+
     /// Notes a batch, if the last entry is at least `interval` bytes back.
     pub(super) fn note(&mut self, entry: Entry, interval_bytes: u32) {
         let due = match self.entries.last() {

@@ -29,6 +29,8 @@ pub(super) struct Times {
     pub largest: i64,
     /// The base offset of the first batch that holds it.
     pub largest_at: Offset,
+    /// The largest timestamp of the first batch, which `segment.ms` counts from; negative if there is none.
+    pub first_batch: TimestampMs,
     /// The broker's clock at the first append, or the first batch's timestamp if that is not known.
     pub first_append: TimestampMs,
     /// The broker's clock at the last append; bounds retention where clients' timestamps lie in the future.
@@ -40,6 +42,7 @@ impl Times {
         Self {
             largest: i64::MIN,
             largest_at: Offset::NONE,
+            first_batch: TimestampMs::NONE,
             first_append: TimestampMs::NONE,
             last_append: TimestampMs::NONE,
         }
@@ -88,6 +91,7 @@ impl Segment {
             self.times.largest_at = base;
         }
         if self.size == 0 {
+            self.times.first_batch = header.max_timestamp;
             self.times.first_append = now;
         }
         self.times.last_append = now;
@@ -104,6 +108,20 @@ impl Segment {
     /// Whether the segment is older than `segment.ms`.
     pub(super) fn is_due(&self, now: TimestampMs, segment_ms: i64) -> bool {
         self.size > 0 && segment_ms >= 0 && now.since(self.times.first_append) >= segment_ms
+    }
+
+    /// Whether a batch with this largest timestamp is `segment.ms` later than the segment's first, as Kafka counts it, so
+    /// that old records that are written anew do not stay for as long as later ones. A timestamp counts as the broker's
+    /// clock if it lies ahead of that: one from the future rolls nothing.
+    pub(super) fn is_outrun(&self, latest: TimestampMs, now: TimestampMs, segment_ms: i64) -> bool {
+        let first = self.times.first_batch;
+        self.size > 0 && segment_ms >= 0 && first.0 >= 0 && latest.min(now).since(first) > segment_ms
+    }
+
+    /// Whether the index has as many entries as fit into `segment.index.bytes`.
+    pub(super) fn index_is_full(&self, index_bytes: u32) -> bool {
+        let full = |index: &SparseIndex| index.size_bytes() >= u64::from(index_bytes);
+        self.size > 0 && self.index.as_ref().is_some_and(full)
     }
 
     /// How old the segment's newest record is taken to be: its timestamp, unless the broker saw it earlier than that.

@@ -21,6 +21,49 @@ async fn durable(log: &Opened) -> Result<(), StorageError> {
 }
 
 #[test]
+fn old_records_written_anew_roll_by_their_own_timestamps() {
+    run(async {
+        let device = Simulated::new(1);
+        let store = simulated_store(&device, 1 << 20).await;
+        let hourly = LogSettings { segment_ms: HOUR, ..settings() };
+        let log = open(&store, hourly).await.expect("a new log");
+        let put = |log: &Opened, timestamp| log.append_at(1, 10, timestamp, NOW).expect("accepted");
+        put(&log, 5 * HOUR);
+        put(&log, 6 * HOUR);
+        assert_eq!(bases(&log), [0], "not later than segment.ms");
+        put(&log, 6 * HOUR + 1);
+        put(&log, 2 * HOUR);
+        put(&log, -1);
+        assert_eq!(bases(&log), [0, 2], "earlier ones and those without a timestamp roll nothing");
+        durable(&log).await.expect("durable");
+        // What the segment counts from outlives a clean end and another kind.
+        log.log.close().await.expect("closed");
+        let log = open(&store, hourly).await.expect("again");
+        put(&log, 7 * HOUR + 2);
+        assert_eq!(bases(&log), [0, 2, 5]);
+        durable(&log).await.expect("durable");
+        let store = simulated_store(&device.crash(), 1 << 20).await;
+        let log = open(&store, hourly).await.expect("after a crash");
+        assert_eq!(log.log.state.borrow().active().times.first_batch, TimestampMs(7 * HOUR + 2));
+    });
+}
+
+#[test]
+fn timestamps_from_the_future_roll_nothing() {
+    run(async {
+        let store = simulated_store(&Simulated::new(2), 1 << 20).await;
+        let log = open(&store, LogSettings { segment_ms: HOUR, ..settings() }).await.expect("a new log");
+        for timestamp in [NOW, i64::MAX, NOW + 10 * HOUR, NOW, i64::MAX] {
+            log.append_at(1, 10, timestamp, NOW + 5).expect("accepted");
+        }
+        assert_eq!(bases(&log), [0]);
+        // One that begins with such a record still rolls, by the clock.
+        log.append_at(1, 10, NOW + HOUR + 6, NOW + HOUR + 6).expect("accepted");
+        assert_eq!(bases(&log), [0, 5]);
+    });
+}
+
+#[test]
 fn records_without_timestamps_are_as_young_as_their_file_after_a_crash() {
     let directory = tempfile::tempdir().expect("a directory");
     run(async {
@@ -103,3 +146,22 @@ fn without_a_bound_an_emptied_segment_stays() {
     });
 }
 
+#[test]
+fn a_full_index_ends_its_segment() {
+    run(async {
+        let store = simulated_store(&Simulated::new(7), 1 << 20).await;
+        // An entry of 16 bytes for each batch.
+        let dense = LogSettings { index_interval_bytes: 0, index_bytes: 48, ..settings() };
+        let log = open(&store, dense).await.expect("a new log");
+        for timestamp in 0..7 {
+            log.append_at(1, 10, timestamp, NOW).expect("accepted");
+        }
+        assert_eq!(bases(&log), [0, 3, 6]);
+        log.log.update_settings(LogSettings { index_bytes: 4, ..dense });
+        log.append_at(1, 10, 7, NOW).expect("accepted");
+        log.append_at(1, 10, 8, NOW).expect("accepted");
+        assert_eq!(bases(&log), [0, 3, 6, 7, 8], "room for no entry: each batch gets a segment");
+        durable(&log).await.expect("durable");
+        assert_eq!(log.bases().await, [0, 1, 2, 3, 4, 5, 6, 7, 8]);
+    });
+}
