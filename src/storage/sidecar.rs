@@ -27,7 +27,8 @@ pub(super) const SIDECAR_BYTES_MAX: u64 = 256 << 20;
 /// Enough of an index file to read its summary.
 pub(super) const SUMMARY_READ_BYTES: u64 = (HEAD_BYTES + SUMMARY_BYTES) as u64;
 
-pub(super) const INDEX: u32 = 1;
+/// 1 was an index whose summary lacks the first batch's timestamp: it reads as absent, and is made anew.
+pub(super) const INDEX: u32 = 5;
 pub(super) const PRODUCERS: u32 = 2;
 pub(super) const CLEAN_MARK: u32 = 3;
 pub(super) const LOG_START: u32 = 4;

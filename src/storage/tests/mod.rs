@@ -1,6 +1,7 @@
 //! Tests of whole logs; one file for each behaviour.
 
 mod bounds;
+mod busy_retention;
 mod crash;
 mod deleted_readers;
 mod failures;
