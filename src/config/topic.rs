@@ -44,7 +44,7 @@ pub struct Segment {
     pub bytes: u32,
     /// Age at which a segment is closed, at least 1.
     pub roll_ms: i64,
-    /// At most this much is taken off `roll_ms`, at random, so that segments do not all roll at once.
+    /// At most this much is taken off `roll_ms`, different for each partition, so that segments do not all roll at once.
     pub roll_jitter_ms: i64,
     /// Bytes between two index entries.
     pub index_interval_bytes: u32,

@@ -12,4 +12,5 @@ mod lookup_model;
 mod reading;
 mod recovery;
 mod removal;
+mod retention_model;
 mod timestamps;
