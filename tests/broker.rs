@@ -6,6 +6,8 @@
 mod admin;
 #[path = "broker/data.rs"]
 mod data;
+#[path = "broker/deletion.rs"]
+mod deletion;
 #[path = "broker/life.rs"]
 mod life;
 #[path = "broker/requests.rs"]

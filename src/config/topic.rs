@@ -44,10 +44,12 @@ pub struct Segment {
     pub bytes: u32,
     /// Age at which a segment is closed, at least 1.
     pub roll_ms: i64,
-    /// At most this much is taken off `roll_ms`, at random, so that segments do not all roll at once.
+    /// At most this much is taken off `roll_ms`, different for each partition, so that segments do not all roll at once.
     pub roll_jitter_ms: i64,
     /// Bytes between two index entries.
     pub index_interval_bytes: u32,
+    /// Size of a segment's index at which the segment is closed, at least 4.
+    pub index_bytes: u32,
 }
 
 /// When data goes away.
@@ -128,6 +130,7 @@ impl TopicSettings {
                 roll_ms: read.integer("segment.ms").max(1),
                 roll_jitter_ms: read.integer("segment.jitter.ms").max(0),
                 index_interval_bytes: read.bytes("index.interval.bytes"),
+                index_bytes: read.bytes("segment.index.bytes"),
             },
             retention: Retention {
                 ms: read.integer("retention.ms"),

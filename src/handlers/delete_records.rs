@@ -51,14 +51,15 @@ async fn delete(
     client_id: &str,
 ) -> Result<Offset, ErrorCode> {
     let known = topics::by_name(server, topic)?;
+    let id = topics::partition(&known, partition.partition_index)?;
     if !produce::may_write(&known.image, client_id) {
         return Err(ErrorCode::InvalidTopicException);
     }
-    // Records of a topic that is only compacted are not for clients to delete.
-    if !known.settings.retention.delete {
+    // Records of a topic that is only compacted are not for clients to delete; those of one without any policy are.
+    let retention = known.settings.retention;
+    if retention.compact && !retention.delete {
         return Err(ErrorCode::PolicyViolation);
     }
-    let id = topics::partition(&known, partition.partition_index)?;
     let before = Offset(partition.offset);
     let shard = server.shard();
     let deleted = shard.on(shard.owner_of(id), move |owner| async move {

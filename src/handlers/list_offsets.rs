@@ -2,11 +2,12 @@
 
 use std::rc::Rc;
 
+use indexmap::IndexMap;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::list_offsets_response::{
     ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
 };
-use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
+use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse, TopicName};
 
 use super::{Server, errors, topics};
 use crate::model::{LeaderEpoch, TimestampMs};
@@ -26,12 +27,12 @@ const SPECIALS: [(i64, i16, OffsetQuery); 6] = [
 /// Answers every partition, each on the shard that owns it.
 pub async fn handle(server: &Rc<Server>, request: ListOffsetsRequest, version: i16) -> ListOffsetsResponse {
     let repeated = repeated_partitions(&request.topics);
-    let mut answered = Vec::with_capacity(request.topics.len());
+    // A topic that is named twice is answered once, and one without partitions not at all, as in Kafka.
+    let mut answered: IndexMap<TopicName, IndexMap<i32, ListOffsetsPartitionResponse>> = IndexMap::new();
     for topic in &request.topics {
-        let mut partitions = Vec::with_capacity(topic.partitions.len());
-        let mut answered_here = std::collections::HashSet::new();
         for partition in &topic.partitions {
-            if !answered_here.insert(partition.partition_index) {
+            let answers = answered.entry(topic.name.clone()).or_default();
+            if answers.contains_key(&partition.partition_index) {
                 continue;
             }
             let again = repeated.contains(&(&*topic.name.0, partition.partition_index));
@@ -40,15 +41,14 @@ pub async fn handle(server: &Rc<Server>, request: ListOffsetsRequest, version: i
             } else {
                 find(server, topic, partition, version).await
             };
-            partitions.push(answer(partition.partition_index, found, version));
-        }
-        // A topic without partitions is not answered, as in Kafka.
-        if !partitions.is_empty() {
-            let topic = ListOffsetsTopicResponse::default().with_name(topic.name.clone());
-            answered.push(topic.with_partitions(partitions));
+            answers.insert(partition.partition_index, answer(partition.partition_index, found, version));
         }
     }
-    ListOffsetsResponse::default().with_topics(answered)
+    let topics = answered.into_iter().map(|(name, partitions)| {
+        let partitions = partitions.into_values().collect();
+        ListOffsetsTopicResponse::default().with_name(name).with_partitions(partitions)
+    });
+    ListOffsetsResponse::default().with_topics(topics.collect())
 }
 
 /// Partitions that the request names more than once; Kafka refuses them all.

@@ -10,6 +10,7 @@ mod producers;
 mod watchers;
 
 use std::cell::{Cell, RefCell};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -120,7 +121,7 @@ impl Partition {
                 replayed.record(&header, header.base_offset, PRODUCERS_PER_PARTITION_MAX);
             }
         };
-        let log = Log::open(store, place, log_settings(&settings), state.clone(), &mut replay)
+        let log = Log::open(store, place, log_settings(id, &settings), state.clone(), &mut replay)
             .await
             .map_err(PartitionError::Unavailable)?;
         state.producers.replace(replayed);
@@ -156,7 +157,7 @@ impl Partition {
 
     /// Takes over changed topic settings.
     pub fn update_settings(&self, settings: Rc<TopicSettings>) {
-        self.log.update_settings(log_settings(&settings));
+        self.log.update_settings(log_settings(self.id, &settings));
         self.settings.replace(settings);
     }
 
@@ -311,15 +312,51 @@ impl Partition {
     }
 }
 
+/// How much earlier than `segment.ms` a partition rolls: below `segment.jitter.ms`, different for each partition and always
+/// the same for one, so that segments begun together do not end together.
+fn jitter_ms(id: TopicPartition, segment: &crate::config::Segment) -> i64 {
+    let below = u64::try_from(segment.roll_jitter_ms.min(segment.roll_ms)).unwrap_or(0);
+    let mut hash = DefaultHasher::new();
+    id.hash(&mut hash);
+    // Below an i64, and below `segment.ms`.
+    hash.finish().checked_rem(below).unwrap_or(0) as i64
+}
+
 /// What the log needs to know of a topic's settings.
-fn log_settings(settings: &TopicSettings) -> LogSettings {
+fn log_settings(id: TopicPartition, settings: &TopicSettings) -> LogSettings {
     LogSettings {
         segment_bytes: settings.segment.bytes,
-        segment_ms: settings.segment.roll_ms,
+        segment_ms: settings.segment.roll_ms - jitter_ms(id, &settings.segment),
         index_interval_bytes: settings.segment.index_interval_bytes,
+        index_bytes: settings.segment.index_bytes,
         retention_ms: settings.retention.ms,
         retention_bytes: settings.retention.bytes,
         delete_delay_ms: settings.retention.delete_delay_ms,
         delete: settings.retention.delete,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{BrokerSettings, TopicOverrides};
+    use crate::model::{PartitionIndex, TopicId};
+
+    fn segment_ms(partition: i32, roll: &str, jitter: &str) -> i64 {
+        let settings = [("segment.ms", roll), ("segment.jitter.ms", jitter)];
+        let overrides: TopicOverrides = settings.map(|(name, value)| (name.into(), value.into())).into();
+        let id = TopicPartition { topic_id: TopicId::ZERO, partition: PartitionIndex(partition) };
+        log_settings(id, &TopicSettings::effective(&overrides, &BrokerSettings::default())).segment_ms
+    }
+
+    #[test]
+    fn jitter_spreads_the_partitions_below_their_age() {
+        let spread: std::collections::BTreeSet<i64> =
+            (0..100).map(|partition| segment_ms(partition, "10000", "3000")).collect();
+        assert!(spread.len() > 80, "{spread:?}");
+        assert!(spread.iter().all(|age| (7_001..=10_000).contains(age)), "{spread:?}");
+        assert_eq!(segment_ms(1, "10000", "3000"), segment_ms(1, "10000", "3000"), "the same after a change");
+        assert!((0..100).all(|partition| segment_ms(partition, "10", "9999") >= 1), "an age stays");
+        assert_eq!(segment_ms(1, "10000", "0"), 10_000);
     }
 }

@@ -324,9 +324,10 @@ impl<'a> RecordChecks<'a> {
     /// A client's log append time counts as its own if it lies in range, as in Kafka.
     fn timestamp_fault(&self, timestamp: TimestampMs) -> Option<String> {
         if self.rules.timestamps == TimestampType::CreateTime && timestamp != TimestampMs::NONE {
-            let age_ms = self.now.since(timestamp);
+            // Wraps as in Kafka: what lies further back than can be counted is refused.
+            let age_ms = self.now.get().wrapping_sub(timestamp.get());
             let in_range =
-                age_ms <= self.rules.before_max_ms && age_ms.saturating_neg() <= self.rules.after_max_ms;
+                age_ms <= self.rules.before_max_ms && age_ms.wrapping_neg() <= self.rules.after_max_ms;
             (!in_range).then(|| {
                 let from = self.now.get().saturating_sub(self.rules.before_max_ms);
                 let to = self.now.get().saturating_add(self.rules.after_max_ms);

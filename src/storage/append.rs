@@ -84,7 +84,9 @@ impl State {
     pub(super) fn must_roll(&self, incoming: &Incoming<'_>, last: Offset, settings: &LogSettings) -> bool {
         let active = self.active();
         active.is_full_for(u64::from(incoming.header.size_bytes), last, settings.segment_bytes)
+            || active.index_is_full(settings.index_bytes)
             || active.is_due(incoming.now, settings.segment_ms)
+            || active.is_outrun(incoming.header.max_timestamp, incoming.now, settings.segment_ms)
     }
 
     /// Ends the active segment and begins the next.

@@ -204,6 +204,7 @@ impl Log {
                 size_bytes: active.size,
                 largest_timestamp: active.times.largest,
                 largest_at: active.times.largest_at,
+                first_batch: active.times.first_batch,
                 first_append: active.times.first_append,
                 last_append: active.times.last_append,
                 epochs,

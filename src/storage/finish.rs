@@ -17,9 +17,9 @@ use crate::io::{Access, File};
 use crate::model::Offset;
 
 /// Bytes of the active segment's index that an idle log holds in memory at most.
-const IDLE_INDEX_BYTES_MAX: usize = 1 << 10;
+const IDLE_INDEX_BYTES_MAX: u64 = 1 << 10;
 /// Bytes of the active segment's index that a busy log holds in memory at most, by and large.
-const INDEX_BYTES_MAX: usize = 128 << 10;
+const INDEX_BYTES_MAX: u64 = 128 << 10;
 
 impl Log {
     /// Creates the directory and its `partition.metadata` unless they are there.

@@ -17,6 +17,9 @@ pub(super) struct Entry {
     pub timestamp_before: i64,
 }
 
+/// Bytes of an entry, in memory and on disk.
+pub(super) const ENTRY_BYTES: u64 = size_of::<Entry>() as u64;
+
 /// Entries of one segment, about one every `index.interval.bytes`: of all of it, or of what the index on disk lacks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct SparseIndex {
@@ -37,8 +40,8 @@ impl SparseIndex {
         &self.entries
     }
 
-    /// Notes a batch, if the last entry is at least `interval` bytes back.
-    pub(super) fn note(&mut self, entry: Entry, interval_bytes: u32) {
+    /// Notes a batch, if the last entry is at least `interval` bytes back; true if it did.
+    pub(super) fn note(&mut self, entry: Entry, interval_bytes: u32) -> bool {
         let due = match self.entries.last() {
             None => true,
             Some(last) => entry.position - last.position >= interval_bytes.max(1),
@@ -46,6 +49,7 @@ impl SparseIndex {
         if due {
             self.entries.push(entry);
         }
+        due
     }
 
     /// Whether there is nothing to ask.
@@ -88,8 +92,8 @@ impl SparseIndex {
     }
 
     /// Bytes that the entries take.
-    pub(super) fn size_bytes(&self) -> usize {
-        self.entries.len() * size_of::<Entry>()
+    pub(super) fn size_bytes(&self) -> u64 {
+        self.entries.len() as u64 * ENTRY_BYTES
     }
 }
 

@@ -33,6 +33,8 @@ pub struct LogSettings {
     pub segment_ms: i64,
     /// `index.interval.bytes`
     pub index_interval_bytes: u32,
+    /// `segment.index.bytes`: a segment whose index is this large takes no more batches.
+    pub index_bytes: u32,
     /// `retention.ms`; negative: for ever.
     pub retention_ms: i64,
     /// `retention.bytes`; negative: without bound.
@@ -50,6 +52,7 @@ impl Default for LogSettings {
             segment_bytes: 1 << 30,
             segment_ms: 7 * 24 * 3_600_000,
             index_interval_bytes: 4096,
+            index_bytes: 10 << 20,
             retention_ms: 7 * 24 * 3_600_000,
             retention_bytes: -1,
             delete_delay_ms: 60_000,

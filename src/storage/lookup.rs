@@ -26,7 +26,6 @@ impl Log {
         timestamp: TimestampMs,
         end: Offset,
     ) -> Result<Option<FoundRecord>, StorageError> {
-        let start = self.log_start_offset();
         let candidates: Vec<Offset> = {
             let state = self.state.borrow();
             let reaches = state.segments.iter().filter(|segment| segment.times.largest >= timestamp.0);
@@ -34,13 +33,14 @@ impl Log {
         };
         for base in candidates {
             let from = self.ask_index(base, |index| index.offset_of_timestamp(base, timestamp)).await?;
-            let from = from.unwrap_or(base).max(start);
+            let from = from.unwrap_or(base);
             let limit = SegmentLimit { base, end };
             let found = self
                 .find(from, limit, |batch, header| {
                     if header.max_timestamp < timestamp {
                         return Ok(None);
                     }
+                    let start = self.log_start_offset();
                     let mut found = None;
                     record::each_timestamp(batch, header, |at, offset| {
                         if at >= timestamp && offset >= start && offset < end {
@@ -58,8 +58,7 @@ impl Log {
         Ok(None)
     }
 
-    /// The record below `end` with the largest timestamp (ListOffsets -3, KIP-734): the first of several, but of a batch
-    /// stamped by the broker the last, as Kafka has it.
+    /// The record below `end` with the largest timestamp (ListOffsets -3, KIP-734), the first of several.
     pub async fn max_timestamp(self: &Rc<Self>, end: Offset) -> Result<Option<FoundRecord>, StorageError> {
         let (start, segments) = {
             let state = self.state.borrow();
@@ -75,17 +74,24 @@ impl Log {
         };
         let mut best: Option<FoundRecord> = None;
         for (times, base, next) in segments {
-            if best.is_some_and(|best| best.0.0 >= times.largest) {
+            if best.is_some_and(|best| best.0.0 > times.largest) {
                 break;
             }
-            // Where the segment's largest may be read, that batch alone is looked at; else all of its batches.
+            // Of equals the oldest counts, and a segment that is not visible whole may have come before its turn.
+            if best.is_some_and(|best| best.0.0 == times.largest && best.1 < base) {
+                continue;
+            }
+            let limit = SegmentLimit { base, end };
+            // Where the segment's largest may be read, that batch alone is looked at; else, or if it is not what the
+            // segment's facts say, all of its batches.
             let whole = base >= start && next <= end;
-            let from = if whole { times.largest_at } else { base.max(start) };
-            let found = self.max_of_segment(from, SegmentLimit { base, end }, whole).await?;
-            best = match (best, found) {
-                (Some(best), Some(found)) if found.0 <= best.0 => Some(best),
-                (best, found) => found.or(best),
+            let known = if whole { self.max_of_segment(times.largest_at, limit, true).await? } else { None };
+            let found = match known.filter(|known| known.0.0 == times.largest) {
+                Some(known) => Some(known),
+                None => self.max_of_segment(base, limit, false).await?,
             };
+            let rank = |(timestamp, offset, _): &FoundRecord| (*timestamp, std::cmp::Reverse(*offset));
+            best = best.into_iter().chain(found).max_by_key(rank);
         }
         Ok(best)
     }
@@ -96,11 +102,11 @@ impl Log {
         limit: SegmentLimit,
         first_batch_only: bool,
     ) -> Result<Option<FoundRecord>, StorageError> {
-        let start = self.log_start_offset();
         let mut best: Option<FoundRecord> = None;
         let last = self
             .find(from, limit, |batch, header| {
                 if best.is_none_or(|best| header.max_timestamp > best.0) {
+                    let start = self.log_start_offset();
                     let mut in_batch: Option<(TimestampMs, Offset)> = None;
                     record::each_timestamp(batch, header, |timestamp, offset| {
                         let counts = offset >= start && offset < limit.end;
@@ -121,7 +127,8 @@ impl Log {
         Ok(last.or(best))
     }
 
-    /// Calls `look` with each batch of a segment from the one that holds `from`, until it finds something.
+    /// Calls `look` with each batch of a segment from the one that holds `from`, or the log start if that is later, until
+    /// it finds something. Records that are deleted meanwhile are passed over.
     async fn find(
         self: &Rc<Self>,
         from: Offset,
@@ -133,10 +140,16 @@ impl Log {
             state.segments.iter().map(|segment| segment.base).find(|base| *base > within.base)
         };
         let end = next_segment.map_or(within.end, |next| next.min(within.end));
-        let mut at = from;
+        let mut at = from.max(self.log_start_offset());
         while at < end {
             let limit = ReadLimit { end, bytes_max: STEP_BYTES, at_least_one: true };
-            let slices = self.read(at, limit).await?;
+            let slices = match self.read(at, limit).await {
+                Err(StorageError::OutOfRange { start, .. }) if start > at => {
+                    at = start;
+                    continue;
+                }
+                read => read?,
+            };
             for slice in &slices.bytes {
                 let mut rest = slice.clone();
                 while !rest.is_empty() {

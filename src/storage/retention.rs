@@ -48,8 +48,13 @@ impl Log {
             let (doomed, roll) = self.state.borrow().doomed(&settings, now);
             if roll {
                 self.roll();
-                let end = self.log_end_offset();
-                self.wait_durable(end).await?;
+            }
+            let end = {
+                let state = self.state.borrow();
+                doomed.checked_sub(1).map(|last| state.segments[last].next_offset)
+            };
+            if let Some(end) = end {
+                // Only what is finished is deleted: it must not be half written when its file goes.
                 self.write_back(end).await?;
                 self.state.borrow().phase.check()?;
             }
@@ -301,24 +306,23 @@ impl State {
     /// How many of the oldest segments retention takes, and whether the active one is among them.
     fn doomed(&self, settings: &LogSettings, now: TimestampMs) -> (usize, bool) {
         let expired = |segment: &Segment| {
-            settings.retention_ms >= 0
-                && segment.size > 0
-                && now.since(segment.age_bound()) > settings.retention_ms
+            settings.retention_ms >= 0 && now.since(segment.age_bound()) > settings.retention_ms
         };
-        let by_time = self.segments.iter().take_while(|segment| expired(segment)).count();
-        let mut excess = match u64::try_from(settings.retention_bytes) {
-            Ok(bytes) => self.segments.iter().map(|segment| segment.size).sum::<u64>().saturating_sub(bytes),
-            Err(_) => 0,
-        };
-        let mut by_size = 0;
-        for segment in self.segments.iter().filter(|segment| segment.size > 0) {
-            if segment.size > excess {
-                break;
-            }
-            excess -= segment.size;
-            by_size += 1;
+        let active = self.segments.len() - 1;
+        // Compaction may leave a segment without records, which holds up nothing; only the active one stays for that.
+        let removable = |at: usize| at < active || self.segments[at].size > 0;
+        let size = self.segments.iter().map(|segment| segment.size).sum::<u64>();
+        let mut excess =
+            u64::try_from(settings.retention_bytes).ok().and_then(|bytes| size.checked_sub(bytes));
+        let mut doomed = 0;
+        while let Some(left) = excess.filter(|_| doomed <= active && removable(doomed)) {
+            excess = left.checked_sub(self.segments[doomed].size);
+            doomed += usize::from(excess.is_some());
         }
-        let doomed = by_time.max(by_size);
+        // By time from there on, as in Kafka: what size takes need not have expired.
+        while doomed <= active && removable(doomed) && expired(&self.segments[doomed]) {
+            doomed += 1;
+        }
         (doomed, doomed == self.segments.len() && self.active().size > 0)
     }
 

@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 
-use super::index::{Entry, SparseIndex};
+use super::index::{ENTRY_BYTES, Entry, SparseIndex};
 use crate::model::{Offset, TimestampMs};
 use crate::record::BatchHeader;
 
@@ -27,6 +27,8 @@ pub(super) struct Times {
     pub largest: i64,
     /// The base offset of the first batch that holds it.
     pub largest_at: Offset,
+    /// The largest timestamp of the first batch, which `segment.ms` counts from; negative if there is none.
+    pub first_batch: TimestampMs,
     /// The broker's clock at the first append, or the first batch's timestamp if that is not known.
     pub first_append: TimestampMs,
     /// The broker's clock at the last append; bounds retention where clients' timestamps lie in the future.
@@ -38,6 +40,7 @@ impl Times {
         Self {
             largest: i64::MIN,
             largest_at: Offset::NONE,
+            first_batch: TimestampMs::NONE,
             first_append: TimestampMs::NONE,
             last_append: TimestampMs::NONE,
         }
@@ -56,6 +59,8 @@ pub(super) struct Segment {
     pub stage: Stage,
     /// What the index on disk lacks; absent once that has all of it.
     pub index: Option<SparseIndex>,
+    /// Bytes of all index entries, on disk and in memory; after a crash an upper bound.
+    pub index_bytes: u64,
 }
 
 impl Segment {
@@ -69,6 +74,7 @@ impl Segment {
             times: Times::none(),
             stage: Stage::Active,
             index: Some(SparseIndex::default()),
+            index_bytes: 0,
         }
     }
 
@@ -80,13 +86,16 @@ impl Segment {
                 position: self.size as u32,
                 timestamp_before: self.times.largest,
             };
-            index.note(entry, interval_bytes);
+            if index.note(entry, interval_bytes) {
+                self.index_bytes += ENTRY_BYTES;
+            }
         }
         if header.max_timestamp.0 > self.times.largest {
             self.times.largest = header.max_timestamp.0;
             self.times.largest_at = base;
         }
         if self.size == 0 {
+            self.times.first_batch = header.max_timestamp;
             self.times.first_append = now;
         }
         self.times.last_append = now;
@@ -103,6 +112,19 @@ impl Segment {
     /// Whether the segment is older than `segment.ms`.
     pub(super) fn is_due(&self, now: TimestampMs, segment_ms: i64) -> bool {
         self.size > 0 && segment_ms >= 0 && now.since(self.times.first_append) >= segment_ms
+    }
+
+    /// Whether a batch with this largest timestamp is `segment.ms` later than the segment's first, as Kafka counts it, so
+    /// that old records that are written anew do not stay for as long as later ones. A timestamp counts as the broker's
+    /// clock if it lies ahead of that: one from the future rolls nothing.
+    pub(super) fn is_outrun(&self, latest: TimestampMs, now: TimestampMs, segment_ms: i64) -> bool {
+        let first = self.times.first_batch;
+        self.size > 0 && segment_ms >= 0 && first.0 >= 0 && latest.min(now).since(first) > segment_ms
+    }
+
+    /// Whether the index has as many entries as fit into `segment.index.bytes`.
+    pub(super) fn index_is_full(&self, index_bytes: u32) -> bool {
+        self.size > 0 && self.index_bytes >= u64::from(index_bytes)
     }
 
     /// How old the segment's newest record is taken to be: its timestamp, unless the broker saw it earlier than that.

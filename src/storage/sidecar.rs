@@ -3,7 +3,8 @@
 //! ```text
 //! sealed file:    magic "CLOG" | kind u32 | length u64 | CRC-32C of the body u32 | CRC-32C of the 20 bytes before u32 | body
 //! index body:     summary | entries x (relative offset u32, position u32, timestamp before i64)
-//! summary:        base i64 | next offset i64 | size u64 | largest timestamp i64 | its batch i64 | first, last append i64 | entries u32
+//! summary:        base i64 | next offset i64 | size u64 | largest timestamp i64 | its batch i64 |
+//!                 first batch's timestamp, first, last append i64 | entries u32
 //! producers body: the observer's own
 //! ```
 //! All little-endian.
@@ -16,14 +17,15 @@ use crate::model::{Offset, TimestampMs};
 
 const MAGIC: &[u8; 4] = b"CLOG";
 const HEAD_BYTES: usize = 24;
-const SUMMARY_BYTES: usize = 60;
+const SUMMARY_BYTES: usize = 68;
 const ENTRY_BYTES: usize = 16;
 /// The largest sidecar that is read; an index of a 2 GiB segment with an entry for each small batch stays below.
 pub(super) const SIDECAR_BYTES_MAX: u64 = 256 << 20;
 /// Enough of an index file to read its summary.
 pub(super) const SUMMARY_READ_BYTES: u64 = (HEAD_BYTES + SUMMARY_BYTES) as u64;
 
-pub(super) const INDEX: u32 = 1;
+/// 1 was an index whose summary lacks the first batch's timestamp: it reads as absent, and is made anew.
+pub(super) const INDEX: u32 = 5;
 pub(super) const PRODUCERS: u32 = 2;
 
 /// Wraps a body so that damage shows.
@@ -86,6 +88,7 @@ impl SegmentSummary {
             written: self.size,
             times: self.times,
             stage,
+            index_bytes: self.index.size_bytes(),
             index: Some(self.index),
         }
     }
@@ -111,7 +114,8 @@ impl SegmentSummary {
         for number in [self.base.0, self.next_offset.0, self.size as i64, self.times.largest] {
             body.extend_from_slice(&number.to_le_bytes());
         }
-        for number in [self.times.largest_at.0, self.times.first_append.0, self.times.last_append.0] {
+        let Times { largest_at, first_batch, first_append, last_append, .. } = self.times;
+        for number in [largest_at.0, first_batch.0, first_append.0, last_append.0] {
             body.extend_from_slice(&number.to_le_bytes());
         }
         body.extend_from_slice(&(entries.len() as u32).to_le_bytes());
@@ -134,6 +138,7 @@ impl SegmentSummary {
             times: Times {
                 largest: number()?,
                 largest_at: Offset(number()?),
+                first_batch: TimestampMs(number()?),
                 first_append: TimestampMs(number()?),
                 last_append: TimestampMs(number()?),
             },
@@ -189,6 +194,7 @@ mod tests {
             times: Times {
                 largest: 80,
                 largest_at: Offset(110),
+                first_batch: TimestampMs(70),
                 first_append: TimestampMs(5),
                 last_append: TimestampMs(6),
             },

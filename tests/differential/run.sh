@@ -18,6 +18,9 @@ PORT="${DIFFERENTIAL_PORT:-28092}"
 WORK="$ROOT/target/differential"
 RUN="$WORK/run.$$"
 CORELOG_START_TENTHS_MAX=300
+# So that what retention does can be waited for.
+SETTINGS=(--set log.retention.check.interval.ms=1000 --set log.cleaner.backoff.ms=500)
+KAFKA_SETTINGS=("${SETTINGS[@]}" --set log.initial.task.delay.ms=500)
 
 only="" record="" peer=corelog corelog="" kafka=""
 while [ $# -gt 0 ]; do
@@ -56,7 +59,7 @@ mkdir -p "$RUN/classes"
 javac -d "$RUN/classes" -cp "$LIBS" "$HERE"/src/differential/*.java 2>"$RUN/javac.log" || { cat "$RUN/javac.log" >&2; exit 2; }
 
 if [ -z "$kafka" ]; then
-  KAFKA_HEAP="${KAFKA_HEAP:-512m}" "$PEER" start --port "$PORT" --controller-port $((PORT + 1)) --dir "$RUN/kafka"
+  KAFKA_HEAP="${KAFKA_HEAP:-512m}" "$PEER" start --port "$PORT" --controller-port $((PORT + 1)) --dir "$RUN/kafka" "${KAFKA_SETTINGS[@]}"
   kafka="127.0.0.1:$PORT"
 fi
 
@@ -65,12 +68,12 @@ if [ -z "$record" ]; then
   if [ -n "$corelog" ]; then
     other="$corelog"
   elif [ "$peer" = kafka ]; then
-    KAFKA_HEAP="${KAFKA_HEAP:-512m}" "$PEER" start --port $((PORT + 2)) --controller-port $((PORT + 3)) --dir "$RUN/other"
+    KAFKA_HEAP="${KAFKA_HEAP:-512m}" "$PEER" start --port $((PORT + 2)) --controller-port $((PORT + 3)) --dir "$RUN/other" "${KAFKA_SETTINGS[@]}"
     other="127.0.0.1:$((PORT + 2))"
   else
     [ -x "$CORELOG" ] || { echo "differential: $CORELOG is not there: cargo build --release" >&2; exit 2; }
     other="127.0.0.1:$((PORT + 2))"
-    "$CORELOG" serve --data-dir "$RUN/corelog" --listen "$other" --admin "127.0.0.1:$((PORT + 4))" >"$RUN/corelog.log" 2>&1 &
+    "$CORELOG" serve --data-dir "$RUN/corelog" --listen "$other" --admin "127.0.0.1:$((PORT + 4))" "${SETTINGS[@]}" >"$RUN/corelog.log" 2>&1 &
     corelog_pid=$!
     tenths=$CORELOG_START_TENTHS_MAX
     until (exec 3<>"/dev/tcp/127.0.0.1/$((PORT + 2))") 2>/dev/null; do

@@ -143,6 +143,17 @@ fn timestamps_out_of_range_are_refused_one_by_one() {
 }
 
 #[test]
+fn a_timestamp_further_back_than_can_be_counted_is_refused_as_in_kafka() {
+    let unbounded_back = BatchRules { after_max_ms: 3_600_000, ..RULES };
+    for (timestamp, accepted) in
+        [(i64::MIN, false), (NOW.get() - i64::MAX - 2, false), (NOW.get() - i64::MAX, true), (-5, true)]
+    {
+        let judged = judged(&built(Codec::None, &[timestamp], None), &unbounded_back);
+        assert_eq!(judged.is_ok(), accepted, "{timestamp}");
+    }
+}
+
+#[test]
 fn listed_records_are_bounded() {
     let rules = BatchRules { require_keys: true, ..RULES };
     let many = vec![1; REFUSED_RECORDS_MAX + 500];

@@ -17,7 +17,7 @@
 //!          head without this field
 //! body:    journal u64 | incarnation u64 | from sequence u64 | shard u16 | reserved (2) | logs u32 | logs
 //! log:     topic id (16) | partition i32 | segments written u32, 0 or 1 | log start i64 | written, if so
-//! written: base offset i64 | next offset i64 | size u64 | largest timestamp i64 | its batch i64 | first, last append i64 |
+//! written: base offset i64 | next offset i64 | size u64 | largest timestamp i64 | its batch i64 | first batch's timestamp, first, last append i64 |
 //!          epochs u32 | bytes of producer state u32 | epochs x (epoch i32, start offset i64) | producer state
 //! ```
 //!
@@ -139,7 +139,7 @@ pub const MANIFEST_FIXED_BYTES: usize = 8 + 8 + 8 + 2 + 2 + 4;
 /// A log of a manifest without what was written of it.
 pub const LOG_BYTES: usize = 16 + 4 + 4 + 8;
 /// What was written of a log, without epochs and producer state.
-pub const WRITTEN_BYTES: usize = 7 * 8 + 4 + 4;
+pub const WRITTEN_BYTES: usize = 8 * 8 + 4 + 4;
 pub const EPOCH_BYTES: usize = 4 + 8;
 pub const GROUP_HEADER_BYTES: usize = group::TAIL.end();
 pub const ENTRY_HEADER_BYTES: usize = entry::TAIL.end();
@@ -151,7 +151,7 @@ const _: () = {
         "the header lies in one sector, which is written as a whole or not at all"
     );
     assert!(
-        MANIFEST_HEAD_BYTES == 24 && MANIFEST_FIXED_BYTES == 32 && LOG_BYTES == 32 && WRITTEN_BYTES == 64
+        MANIFEST_HEAD_BYTES == 24 && MANIFEST_FIXED_BYTES == 32 && LOG_BYTES == 32 && WRITTEN_BYTES == 72
     );
     assert!(file::JOURNAL.at.is_multiple_of(8) && manifest::BODY_BYTES.at.is_multiple_of(8));
     assert!(GROUP_HEADER_BYTES == 64);

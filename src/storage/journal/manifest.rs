@@ -44,6 +44,8 @@ pub struct Written {
     pub largest_timestamp: i64,
     /// The base offset of the first batch that holds it.
     pub largest_at: Offset,
+    /// The largest timestamp of its first batch.
+    pub first_batch: TimestampMs,
     pub first_append: TimestampMs,
     pub last_append: TimestampMs,
     /// Each leader epoch and the offset at which it began, of the whole log, oldest first.
@@ -157,7 +159,7 @@ impl Written {
         for number in [self.base.0, self.next_offset.0, self.size_bytes as i64, self.largest_timestamp] {
             file.extend_from_slice(&number.to_le_bytes());
         }
-        for number in [self.largest_at.0, self.first_append.0, self.last_append.0] {
+        for number in [self.largest_at.0, self.first_batch.0, self.first_append.0, self.last_append.0] {
             file.extend_from_slice(&number.to_le_bytes());
         }
         file.extend_from_slice(&(self.epochs.len() as u32).to_le_bytes());
@@ -174,6 +176,7 @@ impl Written {
         let (base, next_offset) = (Offset(fields.i64()?), Offset(fields.i64()?));
         let (size_bytes, largest_timestamp) = (fields.u64()?, fields.i64()?);
         let largest_at = Offset(fields.i64()?);
+        let first_batch = TimestampMs(fields.i64()?);
         let (first_append, last_append) = (TimestampMs(fields.i64()?), TimestampMs(fields.i64()?));
         let epochs_count = u32::from_le_bytes(fields.take()?) as usize;
         let producers_bytes = u32::from_le_bytes(fields.take()?) as usize;
@@ -193,6 +196,7 @@ impl Written {
             size_bytes,
             largest_timestamp,
             largest_at,
+            first_batch,
             first_append,
             last_append,
             epochs,

@@ -53,7 +53,8 @@ impl Recovery<'_> {
                 return Err(self.gap(state.bounds.end, header.base_offset));
             }
             // The broker saw it at some time that was not later than now.
-            let now = header.max_timestamp.min(clock);
+            let stated = header.max_timestamp;
+            let now = if stated.0 >= 0 { stated.min(clock) } else { clock };
             let incoming = Incoming { batch: &batch, header: &header, epoch: header.leader_epoch, now };
             let last = header.next_offset().plus(-1);
             if state.must_roll(&incoming, last, &settings) {

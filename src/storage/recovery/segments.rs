@@ -13,7 +13,7 @@ use crate::io::Access;
 use crate::model::{LeaderEpoch, Offset};
 use crate::storage::epochs::EpochCache;
 use crate::storage::error::StorageError;
-use crate::storage::index::SparseIndex;
+use crate::storage::index::{ENTRY_BYTES, SparseIndex};
 use crate::storage::journal::Written;
 use crate::storage::place::{self, INDEX_SUFFIX, LOG_SUFFIX, PRODUCERS_SUFFIX};
 use crate::storage::scan::{End, Frontier, Scan};
@@ -96,7 +96,11 @@ impl Recovery<'_> {
             if let Some(end) = end.filter(|end| *end != one.base && past.log_start < one.base) {
                 return Err(self.missing(end, one.base));
             }
-            let start = if one.base == written.base { resumed(written) } else { Start::at_base(one.base) };
+            let start = if one.base == written.base {
+                resumed(written, self.settings.index_interval_bytes)
+            } else {
+                Start::at_base(one.base)
+            };
             let segment = match since.get(at + 1) {
                 Some(next) => self.closed(one, start, next.base).await?,
                 None => self.active(one, start).await?,
@@ -106,7 +110,7 @@ impl Recovery<'_> {
         }
         if since.is_empty() && !deleted {
             // Nothing was ever written to it.
-            segments.push(resumed(written).segment);
+            segments.push(resumed(written, self.settings.index_interval_bytes).segment);
         }
         let finished = segments.last().filter(|last| last.is_finished()).map(|last| last.next_offset);
         segments.extend(finished.map(Segment::new));
@@ -240,8 +244,10 @@ impl Recovery<'_> {
         let mut scan = Scan::new(file.clone(), &path, found.size);
         let end = scan
             .run(&mut frontier, until, |header, _| {
-                // When the broker saw it is not stored; it was not after the file's last change.
-                let seen = header.max_timestamp.min(found.modified);
+                // When the broker saw it is not stored; it was not after the file's last change. Records without
+                // timestamps are taken to be as old as that, as in Kafka, or retention would take them at once.
+                let stated = header.max_timestamp;
+                let seen = if stated.0 >= 0 { stated.min(found.modified) } else { found.modified };
                 segment.note(header, header.base_offset, seen, interval);
                 if self.epochs.start(header.leader_epoch, header.base_offset) {
                     self.epochs_stale = true;
@@ -300,12 +306,13 @@ fn epochs_of(written: &Written) -> EpochCache {
 }
 
 /// The segment as a manifest has it.
-fn resumed(written: &Written) -> Start {
+fn resumed(written: &Written, interval_bytes: u32) -> Start {
     let epochs = epochs_of(written);
     let epoch = epochs.epoch_at(written.next_offset.plus(-1)).unwrap_or(LeaderEpoch(i32::MIN));
     let times = Times {
         largest: written.largest_timestamp,
         largest_at: written.largest_at,
+        first_batch: written.first_batch,
         first_append: written.first_append,
         last_append: written.last_append,
     };
@@ -317,6 +324,7 @@ fn resumed(written: &Written) -> Start {
         times,
         stage: Stage::Active,
         index: Some(SparseIndex::default()),
+        index_bytes: written.size_bytes / u64::from(interval_bytes.max(1)) * ENTRY_BYTES,
     };
     let frontier = Frontier { position: written.size_bytes, next_offset: written.next_offset, epoch };
     Start { segment, frontier }

@@ -15,6 +15,7 @@ fn written() -> Written {
         size_bytes: 2_000,
         largest_timestamp: 80,
         largest_at: Offset(110),
+        first_batch: TimestampMs(4),
         first_append: TimestampMs(5),
         last_append: TimestampMs(6),
         epochs: vec![(LeaderEpoch(0), Offset(0)), (LeaderEpoch(3), Offset(40))],
@@ -91,7 +92,7 @@ fn another_format_is_told_from_damage() {
 
 #[test]
 fn a_count_that_is_not_there_is_refused_before_memory_is_taken() {
-    let (counts_at, epochs_at) = (MANIFEST_HEAD_BYTES + 28, MANIFEST_HEAD_BYTES + 32 + 32 + 56);
+    let (counts_at, epochs_at) = (MANIFEST_HEAD_BYTES + 28, MANIFEST_HEAD_BYTES + 32 + 32 + 64);
     for at in [counts_at, epochs_at, epochs_at + 4] {
         let mut hostile = sample().encode();
         hostile[at..at + 4].copy_from_slice(&u32::MAX.to_le_bytes());

@@ -153,6 +153,7 @@ impl Broker {
                 size_bytes: 7,
                 largest_timestamp: 8,
                 largest_at: Offset(0),
+                first_batch: TimestampMs(4),
                 first_append: TimestampMs(9),
                 last_append: TimestampMs(10),
                 epochs: vec![(LeaderEpoch(0), Offset(0))],
