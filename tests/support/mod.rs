@@ -29,13 +29,29 @@ pub fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-/// The command that serves `data` on the two addresses.
+/// The command that serves `data` on the two addresses with two shards.
 pub fn serve_command(data: &Path, address: SocketAddr, admin: SocketAddr) -> Command {
+    serve_with_shards(data, (address, admin), 2)
+}
+
+/// The command that serves `data` on an address for clients and one for operators.
+pub fn serve_with_shards(data: &Path, addresses: (SocketAddr, SocketAddr), shards: u16) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_corelog"));
+    let (address, admin) = (addresses.0.to_string(), addresses.1.to_string());
     command.args(["serve", "--data-dir"]).arg(data);
-    command.args(["--listen", &address.to_string(), "--admin", &admin.to_string(), "--shards", "2"]);
+    command.args(["--listen", &address, "--admin", &admin, "--shards", &shards.to_string()]);
     command.env("RUST_LOG", "warn").stdout(Stdio::piped()).stderr(Stdio::piped());
     command
+}
+
+/// The sum of a metric over all shards of the broker whose operators' address this is.
+pub fn metric(admin: SocketAddr, name: &str) -> f64 {
+    let mut stream = TcpStream::connect(admin).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.0\r\nConnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let rows = text.lines().filter(|line| line.starts_with(name));
+    rows.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
 }
 
 impl Broker {
@@ -96,12 +112,7 @@ impl Broker {
 
     /// The sum of a metric over all shards.
     pub fn metric(&self, name: &str) -> f64 {
-        let mut stream = TcpStream::connect(self.admin).unwrap();
-        stream.write_all(b"GET /metrics HTTP/1.0\r\nConnection: close\r\n\r\n").unwrap();
-        let mut text = String::new();
-        stream.read_to_string(&mut text).unwrap();
-        let rows = text.lines().filter(|line| line.starts_with(name));
-        rows.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+        metric(self.admin, name)
     }
 
     /// Waits until `condition` holds.
@@ -131,24 +142,39 @@ pub struct Connection {
 impl Connection {
     /// Connects to a broker.
     pub fn to(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Self { stream, next: 0 }
+        Self::try_to(address).unwrap()
+    }
+
+    /// Connects to a broker that may be gone.
+    pub fn try_to(address: SocketAddr) -> std::io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, next: 0 })
     }
 
     /// Sends a request without waiting; returns its correlation id.
     pub fn send<Q: Request>(&mut self, request: &Q, version: i16) -> i32 {
+        self.try_send(request, version).unwrap()
+    }
+
+    /// Sends a request to a broker that may be gone.
+    pub fn try_send<Q: Request>(&mut self, request: &Q, version: i16) -> std::io::Result<i32> {
         self.next += 1;
         let frame = encode_request("test", self.next, version, request).unwrap();
-        self.stream.write_all(&frame).unwrap();
-        self.next
+        self.stream.write_all(&frame)?;
+        Ok(self.next)
     }
 
     /// The next response and its correlation id.
     pub fn receive<Q: Request>(&mut self, version: i16) -> (i32, Q::Response) {
-        let mut frame = self.receive_frame().expect("the broker closed the connection");
-        decode_response::<Q>(&mut frame, version).unwrap()
+        self.try_receive::<Q>(version).expect("the broker closed the connection")
+    }
+
+    /// The next response and its correlation id, or `None` if the broker closed the connection.
+    pub fn try_receive<Q: Request>(&mut self, version: i16) -> Option<(i32, Q::Response)> {
+        let mut frame = self.receive_frame()?;
+        Some(decode_response::<Q>(&mut frame, version).unwrap())
     }
 
     /// The next frame, or `None` if the broker closed the connection.
