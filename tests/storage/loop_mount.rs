@@ -29,7 +29,7 @@ impl LoopMount {
         let mount = Self { directory };
         let image = mount.directory.join(IMAGE);
         fs::File::create(&image).and_then(|file| file.set_len(bytes)).map_err(text)?;
-        run(Command::new("mkfs.ext4").args(["-q", "-F", "-m", "0"]).arg(&image))?;
+        run(Command::new("mkfs.ext4").args(["-q", "-F", "-b", "4096", "-m", "0"]).arg(&image))?;
         run(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(mount.path()))?;
         Ok(mount)
     }

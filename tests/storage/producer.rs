@@ -1,7 +1,7 @@
 //! A producer that works until the broker is gone, and goes on after it came back.
 //!
-//! Key invariant: an idempotent producer sends what was not answered again, first and in the same order, so each of its
-//! numbers is in the log once. A plain one never sends anything again: what was not answered may be there or not.
+//! Key invariant: an idempotent producer sends what was not answered again, and the last batches that were, first and in
+//! the same order, so each of its numbers is in the log once. A plain one never sends anything again: what was not answered may be there or not.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -53,6 +53,8 @@ pub struct Producer {
     /// The first numbers of each connection, by partition: before them numbers may be missing.
     pub cuts: Vec<BTreeSet<u64>>,
     unanswered: VecDeque<Sent>,
+    /// The last batch that was acknowledged in each partition.
+    answered: Vec<Option<Sent>>,
 }
 
 /// What a broker may do while producers work.
@@ -69,13 +71,19 @@ impl Producer {
         let producer_id = habit.idempotent.then(|| admin::producer_id(connection));
         let cuts = vec![BTreeSet::new(); partitions];
         let next = vec![0; partitions];
-        Self { habit, producer_id, chance, next, cuts, unanswered: VecDeque::new() }
+        let (unanswered, answered) = (VecDeque::new(), vec![None; partitions]);
+        Self { habit, producer_id, chance, next, cuts, unanswered, answered }
     }
 
     /// Produces until the broker is gone or `done`; returns what was acknowledged.
     pub fn work(&mut self, address: SocketAddr, topic: &str, ending: Ending, done: &AtomicBool) -> Vec<Told> {
         let mut told = Vec::new();
-        if !self.habit.idempotent {
+        if self.habit.idempotent {
+            // As if the last answers had been lost on the way: they must come again, with the same offsets.
+            for sent in self.answered.iter_mut().filter_map(Option::take) {
+                self.unanswered.push_front(sent);
+            }
+        } else {
             self.unanswered.clear();
         }
         for (cuts, next) in self.cuts.iter_mut().zip(&self.next) {
@@ -103,6 +111,7 @@ impl Producer {
                 return told;
             }
             self.unanswered.pop_front();
+            self.answered[oldest.partition] = Some(oldest.clone());
             let tags = (oldest.first..).map(|number| Tag::new(self.habit.writer, number));
             let offsets = answer.base_offset..answer.base_offset + i64::from(oldest.records);
             told.extend(offsets.zip(tags).map(|(offset, tag)| (oldest.partition as i32, offset, tag)));

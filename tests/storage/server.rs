@@ -14,7 +14,7 @@ use corelog::record::BatchHeader;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::support::{Connection, free_address, metric, serve_with_shards};
+use crate::support::{Connection, free_address, serve_with_shards};
 
 /// How long a broker may take to stop, and whatever else is waited for.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -125,11 +125,6 @@ impl Server {
     /// The data directory.
     pub fn data(&self) -> &Path {
         &self.data
-    }
-
-    /// The sum of a metric over all shards.
-    pub fn metric(&self, name: &str) -> f64 {
-        metric(self.admin, name)
     }
 
     fn log_path(&self) -> PathBuf {

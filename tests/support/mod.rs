@@ -44,16 +44,6 @@ pub fn serve_with_shards(data: &Path, addresses: (SocketAddr, SocketAddr), shard
     command
 }
 
-/// The sum of a metric over all shards of the broker whose operators' address this is.
-pub fn metric(admin: SocketAddr, name: &str) -> f64 {
-    let mut stream = TcpStream::connect(admin).unwrap();
-    stream.write_all(b"GET /metrics HTTP/1.0\r\nConnection: close\r\n\r\n").unwrap();
-    let mut text = String::new();
-    stream.read_to_string(&mut text).unwrap();
-    let rows = text.lines().filter(|line| line.starts_with(name));
-    rows.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
-}
-
 impl Broker {
     /// A broker on a new data directory, with settings.
     pub fn start(settings: &[&str]) -> Self {
@@ -112,7 +102,12 @@ impl Broker {
 
     /// The sum of a metric over all shards.
     pub fn metric(&self, name: &str) -> f64 {
-        metric(self.admin, name)
+        let mut stream = TcpStream::connect(self.admin).unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.0\r\nConnection: close\r\n\r\n").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        let rows = text.lines().filter(|line| line.starts_with(name));
+        rows.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }
 
     /// Waits until `condition` holds.
