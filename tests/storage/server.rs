@@ -89,6 +89,12 @@ impl Server {
             }
         };
         let log = OpenOptions::new().create(true).append(true).open(self.log_path()).unwrap();
+        // What this test is told through the environment is no setting of a broker.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("CORELOG_") {
+                command.env_remove(name);
+            }
+        }
         command.args(self.settings.iter().flat_map(|setting| ["--set", setting]));
         command.stdout(Stdio::piped()).stderr(log).env("CORELOG_LOG", "info");
         self.child = Some(command.spawn().unwrap());
