@@ -7,6 +7,8 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use corelog::record::BatchHeader;
+
 use crate::admin::{self, KAFKA_STORAGE_ERROR, LATEST, NONE, is_passing};
 use crate::chance::mixed;
 use crate::consumer::{fetch_all, fetch_one};
@@ -14,7 +16,7 @@ use crate::ledger::Partition;
 use crate::requests::{PRODUCE, produce, produced};
 use crate::server::{Server, batches_end, wait_for};
 use crate::support::Connection;
-use crate::values::{Shape, Tag, batch, stamped};
+use crate::values::{self, Shape, Tag, batch, stamped};
 
 const TOPIC: &str = "hurt";
 /// The partition that is damaged, and one beside it.
@@ -26,6 +28,9 @@ const BATCHES: u64 = 22;
 /// Timestamps of the batches lie this far apart.
 const STEP_MS: i64 = 1_000;
 const FIRST_MS: i64 = 1_700_000_000_000;
+
+/// The idempotent producer of all batches.
+const PRODUCER: i64 = 4_711;
 
 /// How the broker ended before the damage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +58,7 @@ impl Case {
         let mut partitions = [Partition::default(), Partition::default()];
         for n in 0..BATCHES {
             for (index, partition) in partitions.iter_mut().enumerate() {
-                let bytes = stamped(first_of(n), Shape::LARGE, None, FIRST_MS + n as i64 * STEP_MS);
+                let bytes = stamped(first_of(n), Shape::LARGE, Some(PRODUCER), FIRST_MS + n as i64 * STEP_MS);
                 let answer = connection.ask(&produce(TOPIC, index as i32, bytes, -1), PRODUCE);
                 let answer = produced(&answer);
                 assert_eq!(answer.error_code, NONE, "{:?}", answer.error_message);
@@ -73,7 +78,7 @@ impl Case {
         self.server.connect()
     }
 
-    /// Both partitions hold all that was acknowledged, answer by time, and take more.
+    /// Both partitions hold all that was acknowledged, answer by time, know their producers, and take more.
     fn all_is_well(&mut self, connection: &mut Connection) {
         for index in [HURT, WELL] {
             self.is_well(connection, index);
@@ -90,6 +95,10 @@ impl Case {
             let found = admin::offset_at(connection, TOPIC, index, at);
             assert_eq!(found, (NONE, first_of(n).number() as i64), "the offset for a time");
         }
+        let again = batch(first_of(BATCHES - 1), Shape::LARGE, Some(PRODUCER));
+        let answer = connection.ask(&produce(TOPIC, index, again, -1), PRODUCE);
+        let found = (produced(&answer).error_code, produced(&answer).base_offset);
+        assert_eq!(found, (NONE, first_of(BATCHES - 1).number() as i64), "a repeated batch");
         self.takes_more(connection, index);
     }
 
@@ -282,5 +291,71 @@ fn a_topic_with_a_damaged_partition_can_be_deleted_and_created_again() {
     for (index, partition) in fresh.iter_mut().enumerate() {
         let found = partition.verify(&mut connection, TOPIC, index as i32);
         assert!(found.is_empty(), "a new topic is empty");
+    }
+}
+
+#[test]
+fn other_damaged_sidecars_lose_neither_records_nor_producers() {
+    for end in [End::Stopped, End::Killed] {
+        let mut case = Case::new(end);
+        let mut paths = case.server.files(DIRECTORY, ".producers");
+        paths.extend(case.server.files(DIRECTORY, ".cindex"));
+        paths.extend(case.server.files(DIRECTORY, "checkpoint"));
+        assert!(paths.len() >= 6, "{paths:?}");
+        for path in paths {
+            fs::write(path, noise(60)).unwrap();
+        }
+        let mut connection = case.start();
+        case.all_is_well(&mut connection);
+    }
+}
+
+#[test]
+fn a_flipped_byte_in_an_old_segment_hides_what_it_hit_and_nothing_else() {
+    let mut case = Case::new(End::Stopped);
+    let second = case.server.segments(DIRECTORY).remove(1);
+    let hit = batches_end(&second).1[1] as usize + 1_000;
+    let mut bytes = fs::read(&second).unwrap();
+    bytes[hit] ^= 1;
+    fs::write(&second, bytes).unwrap();
+    let per_batch = i64::from(Shape::LARGE.records);
+    let first: i64 = second.file_stem().unwrap().to_str().unwrap().parse().unwrap();
+    let (damaged, after) = (first + per_batch, first + 2 * per_batch);
+    let mut connection = case.start();
+    let end = case.partitions[HURT as usize].end();
+    assert_eq!(admin::bounds(&mut connection, TOPIC, HURT), (0, end));
+    // As from Kafka, which does not look at checksums when it reads: it is an error, or the client sees that it is damaged.
+    let answer = fetch_one(&mut connection, TOPIC, HURT, damaged);
+    if answer.error_code == NONE {
+        let records = answer.records.unwrap_or_default();
+        let header = BatchHeader::parse_whole(&records).unwrap();
+        assert_eq!(header.base_offset.0, damaged);
+        assert!(header.check_crc(&records[..header.size_bytes as usize]).is_err());
+    }
+    for (from, to) in [(0, damaged), (after, end)] {
+        let mut at = from;
+        while at < to {
+            let answer = fetch_one(&mut connection, TOPIC, HURT, at);
+            assert_eq!(answer.error_code, NONE, "at {at}");
+            let records = answer.records.unwrap_or_default();
+            let whole = BatchHeader::parse_whole(&records).unwrap().size_bytes as usize;
+            let expected = (at..at + per_batch).map(|offset| (offset, Tag::new(1, offset as u64)));
+            assert!(values::read(&records.slice(..whole), at).into_iter().eq(expected), "at {at}");
+            at += per_batch;
+        }
+    }
+    case.is_well(&mut connection, WELL);
+}
+
+#[test]
+#[ignore = "not so yet: the log begins later or ends earlier without a word, and offsets are given out again"]
+fn a_missing_first_or_last_segment_is_noticed() {
+    for last in [false, true] {
+        let mut case = Case::new(End::Stopped);
+        let mut segments = case.server.segments(DIRECTORY);
+        let missing = if last { segments.pop().unwrap() } else { segments.remove(0) };
+        fs::remove_file(&missing).unwrap();
+        let mut connection = case.start();
+        case.only_the_other_serves(&mut connection);
     }
 }
