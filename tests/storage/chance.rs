@@ -15,7 +15,7 @@ impl Chance {
             let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
             now.as_nanos() as u64 % 1_000_000
         });
-        println!("CORELOG_SEED={seed}");
+        eprintln!("CORELOG_SEED={seed}");
         Self(seed)
     }
 

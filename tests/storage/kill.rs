@@ -199,7 +199,7 @@ fn what_clients_were_told_survives_kill_9_again_and_again() {
         let found = play.verify();
         let ending = if play.chance.percent(STOP_PERCENT) { Ending::Stop } else { Ending::Kill };
         told += play.work(ending);
-        println!("round {round}: {found} records, then {told} told in all, {ending:?}");
+        eprintln!("round {round}: {found} records, then {told} told in all, {ending:?}");
         play.start_again();
     }
     let found = play.verify();

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use crate::support::{Connection, free_address, serve_with_shards};
 
 /// How long a broker may take to stop, and whatever else is waited for.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 /// What is shown of the log of a test that failed.
 const SHOWN_BYTES_MAX: usize = 8_000;
 /// Files end on these, and names in Kafka's form begin with twenty digits.
@@ -167,7 +167,7 @@ impl Drop for Server {
         if std::thread::panicking() {
             let log = self.log();
             let from = log.floor_char_boundary(log.len().saturating_sub(SHOWN_BYTES_MAX));
-            println!("the broker's log ends with\n{}", &log[from..]);
+            eprintln!("the broker's log ends with\n{}", &log[from..]);
         }
     }
 }
