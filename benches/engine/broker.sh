@@ -45,6 +45,8 @@ begin() { # name
 
 finish() {
   local client
+  # A second signal must not end the cleaning up.
+  trap '' INT TERM
   for client in "${CLIENTS[@]}"; do kill "$client" 2>/dev/null || true; done
   [ -z "$BROKER" ] || kill -9 "$BROKER" 2>/dev/null || true
   # Nothing may still be writing below.
