@@ -29,11 +29,17 @@ pub fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-/// The command that serves `data` on the two addresses.
+/// The command that serves `data` on the two addresses with two shards.
 pub fn serve_command(data: &Path, address: SocketAddr, admin: SocketAddr) -> Command {
+    serve_with_shards(data, (address, admin), 2)
+}
+
+/// The command that serves `data` on an address for clients and one for operators.
+pub fn serve_with_shards(data: &Path, addresses: (SocketAddr, SocketAddr), shards: u16) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_corelog"));
+    let (address, admin) = (addresses.0.to_string(), addresses.1.to_string());
     command.args(["serve", "--data-dir"]).arg(data);
-    command.args(["--listen", &address.to_string(), "--admin", &admin.to_string(), "--shards", "2"]);
+    command.args(["--listen", &address, "--admin", &admin, "--shards", &shards.to_string()]);
     command.env("RUST_LOG", "warn").stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -131,24 +137,39 @@ pub struct Connection {
 impl Connection {
     /// Connects to a broker.
     pub fn to(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Self { stream, next: 0 }
+        Self::try_to(address).unwrap()
+    }
+
+    /// Connects to a broker that may be gone.
+    pub fn try_to(address: SocketAddr) -> std::io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, next: 0 })
     }
 
     /// Sends a request without waiting; returns its correlation id.
     pub fn send<Q: Request>(&mut self, request: &Q, version: i16) -> i32 {
+        self.try_send(request, version).unwrap()
+    }
+
+    /// Sends a request to a broker that may be gone.
+    pub fn try_send<Q: Request>(&mut self, request: &Q, version: i16) -> std::io::Result<i32> {
         self.next += 1;
         let frame = encode_request("test", self.next, version, request).unwrap();
-        self.stream.write_all(&frame).unwrap();
-        self.next
+        self.stream.write_all(&frame)?;
+        Ok(self.next)
     }
 
     /// The next response and its correlation id.
     pub fn receive<Q: Request>(&mut self, version: i16) -> (i32, Q::Response) {
-        let mut frame = self.receive_frame().expect("the broker closed the connection");
-        decode_response::<Q>(&mut frame, version).unwrap()
+        self.try_receive::<Q>(version).expect("the broker closed the connection")
+    }
+
+    /// The next response and its correlation id, or `None` if the broker closed the connection.
+    pub fn try_receive<Q: Request>(&mut self, version: i16) -> Option<(i32, Q::Response)> {
+        let mut frame = self.receive_frame()?;
+        Some(decode_response::<Q>(&mut frame, version).unwrap())
     }
 
     /// The next frame, or `None` if the broker closed the connection.
