@@ -170,22 +170,28 @@ impl Disk {
         self.scheduler.counts(class)
     }
 
+    /// Looks at the free space, unless someone does already: it changes through others too.
+    pub fn look_at_free_space(self: &Rc<Self>) {
+        if self.refreshing.replace(true) {
+            return;
+        }
+        let disk = self.clone();
+        glommio::spawn_local(async move {
+            if let Err(error) = disk.refresh_free_space().await {
+                tracing::warn!(%error, "cannot tell the free space of the data directory");
+            }
+            disk.refreshing.set(false);
+        })
+        .detach();
+    }
+
     /// Takes `bytes` from the free space that is known; false if that would go into the reserve.
     pub fn admit_bytes(self: &Rc<Self>, bytes: u64) -> bool {
         let admitted = self.admitted_bytes.get() + bytes;
         let enough = self.free_bytes.get() >= admitted + self.limits.reserve_bytes;
         let stale = self.free_known_at.get().elapsed() >= FREE_SPACE_AGE_MAX;
-        if (stale || !enough || admitted >= self.promised_bytes.get() + ADMITTED_BYTES_MAX)
-            && !self.refreshing.replace(true)
-        {
-            let disk = self.clone();
-            glommio::spawn_local(async move {
-                if let Err(error) = disk.refresh_free_space().await {
-                    tracing::warn!(%error, "cannot tell the free space of the data directory");
-                }
-                disk.refreshing.set(false);
-            })
-            .detach();
+        if stale || !enough || admitted >= self.promised_bytes.get() + ADMITTED_BYTES_MAX {
+            self.look_at_free_space();
         }
         if enough {
             self.admitted_bytes.set(admitted);

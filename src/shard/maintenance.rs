@@ -22,6 +22,7 @@ impl Shard {
         loop {
             glommio::timer::sleep(TICK).await;
             self.store().disk().home().drain();
+            self.store().disk().look_at_free_space();
             let settings = self.settings();
             since_retention_ms += TICK.as_millis() as i64;
             since_expiry_ms += TICK.as_millis() as i64;

@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use glommio::Task;
 use glommio::sync::Semaphore;
@@ -17,7 +18,7 @@ use crate::metadata::{Image, TopicImage};
 use crate::metrics::ShardMetrics;
 use crate::model::{PartitionIndex, ShardId, TopicId, TopicPartition, owner_shard};
 use crate::partition::{Partition, PartitionError};
-use crate::storage::{LogPlace, Store};
+use crate::storage::{self, LogPlace, StorageError, Store};
 
 /// Logs that one shard opens, recovers or closes at the same time.
 const OPENING_MAX: u64 = 32;
@@ -222,16 +223,27 @@ impl Table {
             partitions.extract_if(|id, _| !exists(image, *id)).collect()
         };
         for (id, slot) in gone {
-            if let Slot::Ready(partition) = slot {
-                partition.disturb();
-                if let Err(error) = partition.log().remove().await {
-                    tracing::error!(
-                        "the directory of the deleted partition {id:?} cannot be removed: {error}"
-                    );
+            let removed = match slot {
+                Slot::Ready(partition) => {
+                    partition.disturb();
+                    partition.log().remove().await
                 }
+                Slot::Failed(_) => self.remove_unopened(id).await,
+                Slot::Opening => Ok(()),
+            };
+            if let Err(error) = removed {
+                tracing::error!("the directory of the deleted partition {id:?} cannot be removed: {error}");
             }
         }
         self.topics.borrow_mut().retain(|id, _| image.topic_by_id(*id).is_some());
+    }
+
+    async fn remove_unopened(&self, id: TopicPartition) -> Result<(), StorageError> {
+        let Some(topic) = self.topic(id.topic_id) else { return Ok(()) };
+        let place =
+            LogPlace { topic: topic.image.name.clone(), topic_id: id.topic_id, partition: id.partition };
+        let delay = Duration::from_millis(topic.settings.retention.delete_delay_ms.max(0) as u64);
+        storage::remove_unopened(&self.store, &place, delay).await
     }
 }
 

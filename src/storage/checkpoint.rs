@@ -32,6 +32,8 @@ pub(super) struct Checkpoints {
     failure: RefCell<Option<StorageError>>,
     completed: Cell<u64>,
     bypassed: Cell<(u64, u64)>,
+    /// Logs that nobody else holds any more.
+    pub(super) closed_logs: RefCell<Vec<Rc<Log>>>,
 }
 
 impl Checkpoints {
@@ -56,6 +58,7 @@ impl Default for Checkpoints {
             failure: RefCell::default(),
             completed: Cell::new(0),
             bypassed: Cell::default(),
+            closed_logs: RefCell::default(),
         }
     }
 }
@@ -165,6 +168,7 @@ impl Store {
     /// Leaves everything as a start finds it fastest: all logs closed, all of the journal in the segments.
     pub async fn close(self: &Rc<Self>) -> Result<(), StorageError> {
         let result = self.checkpoint().await;
+        self.checkpoints().closed_logs.borrow_mut().clear();
         self.committer().files.close().await;
         result
     }

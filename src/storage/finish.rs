@@ -186,6 +186,8 @@ impl Log {
             let failed = StorageError::io("closing", &self.directory);
             writer.file.close().await.map_err(failed)?;
         }
+        // The last manifest tells of it.
+        self.store.keep_closed(self);
         closed
     }
 

@@ -43,7 +43,7 @@ pub use lookup::FoundRecord;
 pub use place::LogPlace;
 pub use read::TryRead;
 pub use recovery::Replay;
-pub use remove::remove_leftovers;
+pub use remove::{remove_leftovers, remove_unopened};
 pub use store::{JournalLimits, JournalStart, Store, StoreCounts, StoreLimits};
 pub use strays::set_aside_strays;
 pub use takeover::Takeover;

@@ -115,7 +115,13 @@ impl Log {
     pub(super) async fn locate(&self, offset: Offset) -> Result<Place, StorageError> {
         let base = {
             let state = self.state.borrow();
-            state.segments[state.segment_of(offset)].base
+            let base = state.segments[state.segment_of(offset)].base;
+            if base > offset {
+                // Its segment was deleted since somebody looked.
+                let (start, end) = (state.bounds.start, state.bounds.end);
+                return Err(StorageError::OutOfRange { offset, start, end });
+            }
+            base
         };
         let position = self.ask_index(base, |index| index.position_of(base, offset)).await?.unwrap_or(0);
         let state = self.state.borrow();

@@ -46,6 +46,16 @@ impl<T> Recent<T> {
         Some(self.kept.swap_remove(oldest).value)
     }
 
+    /// Lets go of the values used longest ago until the rest is within `bytes_max`, or only one is left.
+    pub(super) fn shrink(&mut self, bytes_max: u64, bytes_of: impl Fn(&T) -> u64) {
+        let mut bytes: u64 = self.kept.iter().map(|kept| bytes_of(&kept.value)).sum();
+        while bytes > bytes_max && self.kept.len() > 1 {
+            let oldest = self.kept.iter().enumerate().min_by_key(|(_, kept)| kept.used).map(|(at, _)| at);
+            let Some(at) = oldest else { return };
+            bytes -= bytes_of(&self.kept.swap_remove(at).value);
+        }
+    }
+
     /// Takes out what `doomed` names.
     pub(super) fn take(&mut self, doomed: impl Fn(SegmentKey) -> bool) -> Vec<Rc<T>> {
         let mut taken = Vec::new();
@@ -69,7 +79,13 @@ mod tests {
         assert_eq!(recent.get(key(1)).as_deref(), Some(&"one"));
         assert_eq!(recent.put(key(3), Rc::new("three")).as_deref(), Some(&"two"));
         assert!(recent.get(key(2)).is_none());
-        assert_eq!(recent.take(|key| key.0 == 1).len(), 2);
+        recent.shrink(100, |value| value.len() as u64);
+        assert!(recent.get(key(1)).is_some());
+        recent.shrink(5, |value| value.len() as u64);
+        assert!(recent.get(key(3)).is_none(), "used longest ago");
+        recent.shrink(0, |value| value.len() as u64);
+        assert!(recent.get(key(1)).is_some(), "one stays");
+        assert_eq!(recent.take(|key| key.0 == 1).len(), 1);
         assert!(recent.get(key(1)).is_none());
     }
 }

@@ -3,12 +3,14 @@
 //! Key invariant: a directory on its way out has a name that no partition can have, from one atomic rename on, so a topic
 //! created anew under the same name never meets it.
 
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::error::StorageError;
 use super::log::{Log, Phase};
-use super::place;
+use super::place::{self, LogPlace};
+use super::store::Store;
 use crate::io::Disk;
 
 impl Log {
@@ -33,7 +35,7 @@ impl Log {
         }
         self.wait_idle().await;
         let disk = self.store.disk();
-        let deleted = self.place.deleted_directory(disk.directory(), uuid::Uuid::new_v4().as_u128());
+        let deleted = aside(&self.place, disk);
         {
             let _names = self.names.write().await.map_err(|_| StorageError::Closed)?;
             let writer = self.state.borrow_mut().writer.take();
@@ -44,24 +46,48 @@ impl Log {
             self.store.unregister(self.number);
             self.store.forget_files(self.number);
             self.state.borrow_mut().chunks.clear();
-            match disk.rename(&self.directory, &deleted).await {
-                Ok(()) => {}
-                // A partition that never had a record has no directory.
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-                Err(error) => return Err(StorageError::io("renaming", &self.directory)(error)),
+            if !rename(disk, &self.directory, &deleted).await? {
+                return Ok(());
             }
         }
         let delay = Duration::from_millis(self.settings.get().delete_delay_ms.max(0) as u64);
-        let disk = disk.clone();
-        glommio::spawn_local(async move {
-            disk.sleep(delay).await;
-            if let Err(error) = disk.remove_directory(&deleted).await {
-                tracing::warn!(path = %deleted.display(), %error, "cannot remove a deleted partition");
-            }
-        })
-        .detach();
+        remove_later(disk, deleted, delay);
         Ok(())
     }
+}
+
+/// Puts the directory of a partition that could not be opened out of the way: its topic was deleted. Nobody else uses it.
+pub async fn remove_unopened(store: &Store, place: &LogPlace, delay: Duration) -> Result<(), StorageError> {
+    let disk = store.disk();
+    let deleted = aside(place, disk);
+    if rename(disk, &place.directory(disk.directory()), &deleted).await? {
+        remove_later(disk, deleted, delay);
+    }
+    Ok(())
+}
+
+fn aside(place: &LogPlace, disk: &Disk) -> PathBuf {
+    place.deleted_directory(disk.directory(), uuid::Uuid::new_v4().as_u128())
+}
+
+/// False if there is no directory: of a partition that never had a record.
+async fn rename(disk: &Disk, from: &Path, to: &Path) -> Result<bool, StorageError> {
+    match disk.rename(from, to).await {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(StorageError::io("renaming", from)(error)),
+    }
+}
+
+fn remove_later(disk: &Rc<Disk>, deleted: PathBuf, delay: Duration) {
+    let disk = disk.clone();
+    glommio::spawn_local(async move {
+        disk.sleep(delay).await;
+        if let Err(error) = disk.remove_directory(&deleted).await {
+            tracing::warn!(path = %deleted.display(), %error, "cannot remove a deleted partition");
+        }
+    })
+    .detach();
 }
 
 /// Removes the directories that were on their way out when the broker stopped. One shard calls it, once, at start. Returns

@@ -44,6 +44,12 @@ impl Log {
         let _alone = self.maintenance.acquire_permit(1).await.map_err(|_| StorageError::Closed)?;
         self.state.borrow().phase.check()?;
         let settings = self.settings.get();
+        // What lies below the start already does not count for what expires.
+        let below = self.state.borrow().end_below_start();
+        if let Some(end) = below {
+            self.write_back(end).await?;
+        }
+        let deleted = self.delete_below_start().await?;
         if settings.delete {
             let (doomed, roll) = self.state.borrow().doomed(&settings, now);
             if roll {
@@ -63,7 +69,7 @@ impl Log {
                 self.save_log_start(start).await?;
             }
         }
-        self.delete_below_start().await
+        Ok(deleted + self.delete_below_start().await?)
     }
 
     /// Makes a higher log start durable, then visible.
@@ -301,6 +307,13 @@ impl State {
     pub(super) fn unwritten_bytes(&self) -> u64 {
         let unfinished = self.segments.iter().rev().take_while(|segment| !segment.is_finished());
         unfinished.map(|segment| segment.size - segment.written).sum()
+    }
+
+    /// Where the last segment ends that lies wholly below the log start and takes no more appends.
+    fn end_below_start(&self) -> Option<Offset> {
+        let below = |segment: &&Segment| segment.next_offset <= self.bounds.start;
+        let closed = self.segments.len() - 1;
+        self.segments.iter().take(closed).take_while(below).last().map(|segment| segment.next_offset)
     }
 
     /// How many of the oldest segments retention takes, and whether the active one is among them.

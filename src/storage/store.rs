@@ -27,6 +27,14 @@ use crate::io::{Access, Disk, File};
 /// Indexes of closed segments that are in memory.
 const INDEXES_MAX: usize = 64;
 
+/// With room for fewer first files than this the first one is small.
+const SCARCE_FILES: u64 = 8;
+const SCARCE_FILE_BYTES: u64 = 1 << 20;
+/// A group's entries take at most this part of the smallest file, so that every group finds a place.
+const GROUPS_PER_FILE_MIN: usize = 4;
+/// Bytes of the indexes that are in memory, beyond one.
+const INDEX_BYTES_MAX: u64 = 32 << 20;
+
 /// Busy writers that are passed over in the search for idle ones to close.
 const BUSY_WRITERS_MAX: usize = 8;
 
@@ -125,6 +133,8 @@ struct OpenFiles {
     indexes: RefCell<Recent<SparseIndex>>,
     /// Logs with an open writer, the one opened longest ago first.
     writers: RefCell<VecDeque<Weak<Log>>>,
+    /// How often an index on disk changed or went.
+    index_changes: Cell<u64>,
 }
 
 impl Store {
@@ -138,9 +148,17 @@ impl Store {
         let identity = JournalIdentity { journal, incarnation: recovered.incarnation(), shard };
         let failed = || StorageError::io("making the journal in", disk.directory());
         let files = RingFiles::create(disk.clone(), identity).await.map_err(failed())?;
-        files.add(limits.journal.first_file_bytes).await.map_err(failed())?;
+        let mut limits = limits;
+        if disk.free_bytes() < SCARCE_FILES * limits.journal.first_file_bytes {
+            // Space must be left to free some: what DeleteRecords and retention do goes through the journal too.
+            limits.journal.first_file_bytes = limits.journal.first_file_bytes.min(SCARCE_FILE_BYTES);
+        }
+        let first_file_bytes = limits.journal.first_file_bytes;
+        limits.journal.group_bytes_max =
+            limits.journal.group_bytes_max.min(first_file_bytes as usize / GROUPS_PER_FILE_MIN);
+        files.add(first_file_bytes).await.map_err(failed())?;
         let mut ring = Ring::default();
-        ring.add_file(limits.journal.first_file_bytes);
+        ring.add_file(first_file_bytes);
         Ok(Rc::new(Self {
             disk,
             cache: BatchCache::new(limits.cache_bytes_max),
@@ -149,6 +167,7 @@ impl Store {
                 readers: RefCell::new(Recent::new(limits.open_files_max)),
                 indexes: RefCell::new(Recent::new(INDEXES_MAX)),
                 writers: RefCell::default(),
+                index_changes: Cell::new(0),
             },
             read_ahead: ReadAhead::new(),
             committer: Committer::new(files, ring),
@@ -206,6 +225,11 @@ impl Store {
     /// Takes in a log that was opened.
     pub(super) fn register(&self, log: &Rc<Log>) {
         self.logs.borrow_mut().insert(log.number, Rc::downgrade(log));
+    }
+
+    /// Keeps a closed log until the store closes: the last manifest must tell of it.
+    pub(super) fn keep_closed(&self, log: &Rc<Log>) {
+        self.checkpoints.closed_logs.borrow_mut().push(log.clone());
     }
 
     /// Forgets a log that is on its way out.
@@ -301,6 +325,7 @@ impl Store {
         if let Some(index) = self.open.indexes.borrow_mut().get(key) {
             return Ok(index);
         }
+        let changes = self.open.index_changes.get();
         let file = self
             .disk
             .read_small(path, sidecar::SIDECAR_BYTES_MAX)
@@ -308,7 +333,12 @@ impl Store {
             .map_err(StorageError::io("reading", path))?;
         let index = file.and_then(|file| SegmentSummary::decode(&file)).map(|summary| summary.index);
         let index = Rc::new(index.unwrap_or_default());
-        self.open.indexes.borrow_mut().put(key, index.clone());
+        // One that changed while it was read serves this reader, who began before, and nobody else.
+        if self.open.index_changes.get() == changes {
+            let mut indexes = self.open.indexes.borrow_mut();
+            indexes.put(key, index.clone());
+            indexes.shrink(INDEX_BYTES_MAX, |index| index.size_bytes());
+        }
         Ok(index)
     }
 
@@ -343,11 +373,12 @@ impl Store {
     /// Forgets what is kept of a segment, since it is about to change or go.
     pub(super) fn forget(&self, key: SegmentKey) {
         self.open.readers.borrow_mut().take(|kept| kept == key).into_iter().for_each(close_later);
-        self.open.indexes.borrow_mut().take(|kept| kept == key);
+        self.forget_index(key);
     }
 
     /// Forgets a segment's index, since the one on disk has changed.
     pub(super) fn forget_index(&self, key: SegmentKey) {
+        self.open.index_changes.set(self.open.index_changes.get() + 1);
         self.open.indexes.borrow_mut().take(|kept| kept == key);
     }
 

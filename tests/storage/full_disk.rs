@@ -204,7 +204,6 @@ fn a_disk_that_somebody_else_fills_loses_nothing_and_serves_again() {
 }
 
 #[test]
-#[ignore = "not so yet: below 64 MiB of free space the broker does not start"]
 fn a_broker_starts_on_a_disk_with_little_space_and_can_make_some() {
     let test = "a_broker_starts_on_a_disk_with_little_space_and_can_make_some";
     let Some(disk) = disk(test) else { return };

@@ -10,10 +10,8 @@ use rustix::fs::{StatVfs, statfs, statvfs};
 
 use super::{Finding, probe};
 
-/// Free bytes below which a broker soon stops taking records.
+/// Free bytes below which a broker soon stops taking records. It starts with less: only through it can records be deleted.
 const FREE_BYTES_ADVISED: u64 = 1 << 30;
-/// Free bytes that a broker needs to start.
-const FREE_BYTES_MIN: u64 = 64 << 20;
 /// The alignment that everything is written with.
 const BLOCK_BYTES: u64 = 4096;
 
@@ -163,9 +161,6 @@ fn judge_space(name: &'static str, facts: &StatVfs) -> Finding {
     let free = facts.f_bavail.saturating_mul(facts.f_frsize);
     let found = format!("{:.1} GiB", free as f64 / (1_u64 << 30) as f64);
     let remedy = "Free some space, shorten retention (log.retention.ms, log.retention.bytes), or choose another device.";
-    if free < FREE_BYTES_MIN {
-        return Finding::fail(name, found, remedy);
-    }
     if free < FREE_BYTES_ADVISED {
         return Finding::warn(name, found, remedy);
     }

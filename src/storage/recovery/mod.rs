@@ -24,7 +24,7 @@ use glommio::sync::{RwLock, Semaphore};
 use super::epochs::EpochCache;
 use super::error::StorageError;
 use super::log::{Bounds, Flow, Log, LogObserver, LogSettings, OnDisk, Phase, State, Waiting};
-use super::place::LogPlace;
+use super::place::{LogPlace, METADATA_FILE};
 use super::segment::Segment;
 use super::store::Store;
 use crate::model::Offset;
@@ -119,11 +119,14 @@ impl Recovery<'_> {
         if let Some(cut) = past.cut.filter(|cut| end < *cut && past.log_start < *cut) {
             return Err(self.gap(end, cut));
         }
-        let on_disk = OnDisk {
-            directory: findings.as_ref().is_some_and(|findings| findings.named),
-            epochs_stale: self.epochs_stale,
-            reserved: false,
-        };
+        if findings.as_ref().is_some_and(|findings| !findings.named) {
+            // It was being made when the broker stopped, or someone took the file away.
+            let metadata = self.directory.join(METADATA_FILE);
+            let failed = StorageError::io("writing", &metadata);
+            self.store.disk().replace_file(&metadata, place.metadata().into_bytes()).await.map_err(failed)?;
+        }
+        let on_disk =
+            OnDisk { directory: findings.is_some(), epochs_stale: self.epochs_stale, reserved: false };
         let mut state = self.state(segments, on_disk);
         self.replay_journal(&mut state, past).await?;
         self.begin_at(&mut state, past.log_start).await?;

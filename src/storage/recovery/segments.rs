@@ -84,6 +84,11 @@ impl Recovery<'_> {
         if !at_hand && !deleted && written.size_bytes > 0 {
             return Err(self.too_short(known.map_or(0, |at| found[at].size), written));
         }
+        if let Some(first) =
+            found.first().filter(|first| first.base > past.log_start && first.base <= written.base)
+        {
+            return Err(self.missing(past.log_start, first.base));
+        }
         let before = found.partition_point(|found| found.base < written.base);
         let mut segments = Vec::with_capacity(found.len() + 1);
         for (at, one) in found[..before].iter().enumerate() {
