@@ -15,6 +15,7 @@ use futures_channel::oneshot;
 use glommio::sync::{RwLock, Semaphore};
 
 use super::batch_cache::Chunk;
+use super::compaction::{CompactionSettings, CompactionState};
 use super::epochs::EpochCache;
 use super::error::StorageError;
 use super::place::LogPlace;
@@ -40,6 +41,8 @@ pub struct LogSettings {
     pub delete_delay_ms: i64,
     /// Whether `cleanup.policy` has `delete`; without it only `DeleteRecords` removes records.
     pub delete: bool,
+    /// What `cleanup.policy=compact` brings with it.
+    pub compaction: CompactionSettings,
 }
 
 impl Default for LogSettings {
@@ -53,6 +56,7 @@ impl Default for LogSettings {
             retention_bytes: -1,
             delete_delay_ms: 60_000,
             delete: true,
+            compaction: CompactionSettings::default(),
         }
     }
 }
@@ -194,6 +198,7 @@ pub struct Log {
     pub(super) settings: Cell<LogSettings>,
     pub(super) observer: Rc<dyn LogObserver>,
     pub(super) state: RefCell<State>,
+    pub(super) compaction: CompactionState,
     /// Where the last cold read ended: one that begins there reads in order.
     pub(super) last_cold_end: Cell<Offset>,
     /// Opening a file reads this, renaming or removing one writes it: glommio panics where an open races a removal.

@@ -5,6 +5,7 @@
 
 mod append;
 mod batch_cache;
+mod compaction;
 mod epochs;
 mod error;
 mod finish;
@@ -32,6 +33,9 @@ mod tests;
 mod walk;
 
 pub use batch_cache::BatchCache;
+pub use compaction::{
+    CompactionLimits, CompactionReport, CompactionRound, CompactionSettings, Dirtiness, LastBatch,
+};
 pub use epochs::{EpochCache, EpochStart};
 pub use error::StorageError;
 pub use log::{Appended, Log, LogObserver, LogSettings, SegmentFacts};

@@ -12,6 +12,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use glommio::sync::{RwLock, Semaphore};
 
+use super::compaction::{self, CompactionState};
 use super::epochs::EpochCache;
 use super::error::StorageError;
 use super::log::{Bounds, Log, LogObserver, LogSettings, OnDisk, Phase, State};
@@ -19,7 +20,7 @@ use super::place::{
     self, CLEAN_CLOSE_FILE, DELETED_SUFFIX, EPOCHS_FILE, INDEX_SUFFIX, LOG_START_FILE, LOG_SUFFIX, LogPlace,
     METADATA_FILE, PRODUCERS_SUFFIX, TEMPORARY_SUFFIX,
 };
-use super::scan::{End, Frontier, Scan};
+use super::scan::{Continuity, End, Frontier, Scan};
 use super::segment::{Segment, Stage};
 use super::sidecar::{self, SegmentSummary};
 use super::store::Store;
@@ -132,6 +133,7 @@ impl Log {
             settings: Cell::new(settings),
             observer,
             state: RefCell::new(state),
+            compaction: CompactionState::default(),
             last_cold_end: Cell::new(Offset::NONE),
             names: RwLock::new(()),
             saving: Semaphore::new(1),
@@ -148,6 +150,7 @@ impl Recovery<'_> {
         let Some(Inspected { entries, contents }) = inspected.map_err(failed)? else {
             return Ok(self.state(vec![Segment::new(Offset::ZERO)], Offset::ZERO, OnDisk::default()));
         };
+        let entries = compaction::complete_swaps(disk, &self.directory, entries).await?;
         let mut contents = contents.into_iter();
         let mut content = || contents.next().flatten();
         let metadata = content();
@@ -346,7 +349,11 @@ impl Recovery<'_> {
             return Ok(segment);
         }
         let path = place::file_of(&self.directory, found.base, LOG_SUFFIX);
-        let (segment, end) = self.scan(found).await?;
+        let (mut segment, end) = self.scan(found).await?;
+        if self.continuity() == Continuity::Ascending && end == End::File && segment.next_offset < next {
+            // Compaction took the last batches.
+            segment.next_offset = next;
+        }
         if segment.next_offset != next {
             let reason = match end {
                 End::File => format!("it ends at offset {}, the next begins at {next}", segment.next_offset),
@@ -397,7 +404,7 @@ impl Recovery<'_> {
         let mut segment = Segment::new(found.base);
         let mut frontier = Frontier::start(found.base);
         let interval = self.settings.index_interval_bytes;
-        let mut scan = Scan::new(file.clone(), &path, found.size);
+        let mut scan = Scan::new(file.clone(), &path, found.size).with(self.continuity());
         let end = scan
             .run(&mut frontier, |header, _| {
                 // When the broker saw it is not stored; it was not after the file's last change.
@@ -424,6 +431,11 @@ impl Recovery<'_> {
         file.close().await.map_err(StorageError::io("closing", &path))?;
         segment.durable = segment.size;
         Ok((segment, end))
+    }
+
+    /// Without its sidecar nothing tells whether a segment was compacted, except that its topic is.
+    fn continuity(&self) -> Continuity {
+        if self.settings.compaction.compact { Continuity::Ascending } else { Continuity::Strict }
     }
 
     /// Cuts what follows a segment's last batch, durably.

@@ -173,6 +173,7 @@ impl Log {
 
     async fn truncate_files(self: &Rc<Self>, offset: Offset) -> Result<Offset, StorageError> {
         self.prepare_directory().await?;
+        self.forget_cleaned().await?;
         let Cut { segment: base, position, end } = self.batch_position(offset).await?;
         let start = self.log_start_offset();
         self.remove_snapshots_above(end).await?;
