@@ -150,8 +150,8 @@ fn step<'a>(
     header: &BatchHeader,
 ) -> Result<(KeyedRecord<'a>, Span), BatchError> {
     let from = source.position;
-    let length = u64::try_from(varint(source)?)
-        .map_err(|_| BatchError::Invalid("a record has a negative length"))?;
+    let length =
+        u64::try_from(varint(source)?).map_err(|_| BatchError::Invalid("a record has a negative length"))?;
     let start = source.position;
     source.skip(length)?;
     let end = source.position;

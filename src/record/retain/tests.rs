@@ -10,9 +10,8 @@ const NOW: TimestampMs = TimestampMs(5_000_000);
 
 /// Records of keys k0, k1 and so on at offset 100, one millisecond apart; `None` is a tombstone.
 fn batch(codec: Codec, values: &[Option<&str>]) -> Bytes {
-    let mut builder = BatchBuilder::new(codec)
-        .producer(ProducerId(7), ProducerEpoch(2), Sequence(40))
-        .transactional();
+    let mut builder =
+        BatchBuilder::new(codec).producer(ProducerId(7), ProducerEpoch(2), Sequence(40)).transactional();
     for (at, value) in values.iter().enumerate() {
         let key = format!("k{at}");
         builder.append(&NewRecord {
@@ -97,8 +96,7 @@ fn a_tombstone_that_stays_brings_a_delete_horizon_once() {
 
 #[test]
 fn a_marker_gets_a_horizon_when_its_records_are_gone() {
-    let mut builder =
-        BatchBuilder::new(Codec::None).producer(ProducerId(7), ProducerEpoch(2), Sequence(-1));
+    let mut builder = BatchBuilder::new(Codec::None).producer(ProducerId(7), ProducerEpoch(2), Sequence(-1));
     builder = builder.transactional().control();
     builder.append(&NewRecord { key: Some(&[0, 0, 0, 1]), value: Some(&[0; 6]), ..NewRecord::default() });
     let marker = builder.build(Offset(5)).expect("a record");

@@ -97,11 +97,7 @@ impl Dirtiness {
 }
 
 /// Looks at the segments of a log, oldest first.
-pub(super) fn dirtiness(
-    segments: &[Candidate],
-    bounds: &Bounds,
-    settings: &CompactionSettings,
-) -> Dirtiness {
+pub(super) fn dirtiness(segments: &[Candidate], bounds: &Bounds, settings: &CompactionSettings) -> Dirtiness {
     let end = segments.last().map_or(bounds.log_start, |last| last.next_offset);
     // A mark beyond the log's end was made in another life of it.
     let cleaned_to = if bounds.cleaned_to > end { Offset::ZERO } else { bounds.cleaned_to };
@@ -111,9 +107,8 @@ pub(super) fn dirtiness(
             && segment.next_offset > first_dirty
             && segment.largest_timestamp > bounds.now.0.saturating_sub(settings.lag_min_ms)
     };
-    let fits = |segment: &&Candidate| {
-        segment.settled && segment.next_offset <= bounds.stable_end && !young(segment)
-    };
+    let fits =
+        |segment: &&Candidate| segment.settled && segment.next_offset <= bounds.stable_end && !young(segment);
     let within: Vec<&Candidate> = segments.iter().take_while(fits).collect();
     let limit = within.last().map_or(first_dirty, |last| last.next_offset).max(first_dirty);
     let (clean, dirty): (Vec<&Candidate>, Vec<&Candidate>) =
@@ -206,7 +201,11 @@ mod tests {
         assert!(!found.is_due(&lower(333_333)));
         let all_clean = dirtiness(&log(), &bounds(300), &settings());
         assert_eq!((facts(all_clean), all_clean.is_due(&lower(0))), ((300, 300, 300, 0), false));
-        assert_eq!(facts(dirtiness(&log(), &bounds(150), &settings())), (150, 300, 100, 200), "half a segment");
+        assert_eq!(
+            facts(dirtiness(&log(), &bounds(150), &settings())),
+            (150, 300, 100, 200),
+            "half a segment"
+        );
     }
 
     #[test]
@@ -233,7 +232,8 @@ mod tests {
 
     #[test]
     fn what_is_too_old_is_due_whatever_the_ratio() {
-        let lag = |lag_max_ms| CompactionSettings { lag_max_ms, dirty_ratio_min_ppm: 1_000_000, ..settings() };
+        let lag =
+            |lag_max_ms| CompactionSettings { lag_max_ms, dirty_ratio_min_ppm: 1_000_000, ..settings() };
         let due = |lag_max_ms| dirtiness(&log(), &bounds(200), &lag(lag_max_ms)).is_due(&lag(lag_max_ms));
         assert!(due(799), "the segment began at 200, it is 1000 now");
         assert!(!due(800) && !due(i64::MAX));
@@ -245,10 +245,11 @@ mod tests {
             let at = |n: usize| n as i64 * 10;
             sizes.iter().enumerate().map(|(n, size)| segment(at(n), at(n + 1), *size)).collect()
         };
-        assert_eq!(groups(&[], 100), []);
+        assert!(groups(&[], 100).is_empty());
         assert_eq!(groups(&sizes(&[40, 60, 1, 99, 1]), 100), [0..2, 2..4, 4..5]);
         assert_eq!(groups(&sizes(&[500, 0, 10]), 100), [0..1, 1..3], "a large one stays alone");
-        let far = [segment(0, 10, 1), segment(10, i64::from(i32::MAX), 1), segment(1 << 31, (1 << 31) + 5, 1)];
+        let far =
+            [segment(0, 10, 1), segment(10, i64::from(i32::MAX), 1), segment(1 << 31, (1 << 31) + 5, 1)];
         assert_eq!(groups(&far, 100), [0..2, 2..3]);
     }
 }

@@ -52,10 +52,7 @@ impl Log {
     ///
     /// Damage is `Corrupt`, too little space `DiskFull`; the log serves on as it was, except after a failure while files
     /// were being exchanged, which poisons it until the next start.
-    pub async fn compact(
-        self: &Rc<Self>,
-        round: CompactionRound,
-    ) -> Result<CompactionReport, StorageError> {
+    pub async fn compact(self: &Rc<Self>, round: CompactionRound) -> Result<CompactionReport, StorageError> {
         let pace = Pace(round.limits.bytes_per_second);
         let generation = self.compaction.generation();
         let mut run = Run { log: self.clone(), pace, generation, report: CompactionReport::default() };
@@ -118,9 +115,8 @@ impl Run {
         dirt: &Dirtiness,
         outcomes: Option<&Outcomes>,
     ) -> Result<Filled, StorageError> {
-        let dirty = |segment: &Candidate| {
-            segment.next_offset > dirt.first_dirty && segment.next_offset <= dirt.limit
-        };
+        let dirty =
+            |segment: &Candidate| segment.next_offset > dirt.first_dirty && segment.next_offset <= dirt.limit;
         let segments: Vec<Candidate> = self.log.candidates().into_iter().filter(dirty).collect();
         for segment in segments {
             let from = dirt.first_dirty.max(segment.base);
@@ -282,7 +278,8 @@ impl Run {
 
     /// Whether this is the one empty batch that a segment is left with, which would be written again.
     fn is_only_batch(&self, base: Offset, header: &BatchHeader, verdict: &Verdict) -> bool {
-        let alone = self.log.place_at(base, 0).is_some_and(|place| place.size == u64::from(header.size_bytes));
+        let alone =
+            self.log.place_at(base, 0).is_some_and(|place| place.size == u64::from(header.size_bytes));
         alone && header.record_count == 0 && matches!(verdict, Verdict::Gone { .. })
     }
 
@@ -299,9 +296,8 @@ impl Run {
     /// When the broker saw the segments from `base` to `next`.
     fn times(&self, base: Offset, next: Offset) -> Times {
         let state = self.log.state.borrow();
-        let within = || {
-            state.segments.iter().filter(|segment| segment.base >= base && segment.next_offset <= next)
-        };
+        let within =
+            || state.segments.iter().filter(|segment| segment.base >= base && segment.next_offset <= next);
         let first = within().map(|segment| segment.times.first_append).find(|at| at.0 >= 0);
         let last = within().map(|segment| segment.times.last_append).max();
         Times {

@@ -171,14 +171,14 @@ pub(in crate::storage) async fn complete_swaps(
         entries.iter().filter_map(|facts| range_of(&facts.name, LOG_SWAP_SUFFIX)).collect();
     let mut changed = false;
     for range in &ranges {
-        for facts in &entries {
-            let Some(base) = place::offset_of(&facts.name, LOG_SUFFIX) else { continue };
-            if base >= range.0 && base < range.1 {
-                if base != range.0 {
-                    remove_companions(disk, directory, base).await?;
-                }
-                remove(disk, &directory.join(&facts.name)).await?;
-            }
+        // The first segment's files are replaced by name.
+        let of_segment = |facts: &&FileFacts| {
+            let suffixes = [LOG_SUFFIX, INDEX_SUFFIX, PRODUCERS_SUFFIX];
+            let mut bases = suffixes.iter().filter_map(|suffix| place::offset_of(&facts.name, suffix));
+            bases.any(|base| base > range.0 && base < range.1)
+        };
+        for facts in entries.iter().filter(of_segment) {
+            remove(disk, &directory.join(&facts.name)).await?;
         }
         put_in_place(disk, directory, *range).await?;
         changed = true;
