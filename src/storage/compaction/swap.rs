@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
+use glommio::TaskQueueHandle;
+
 use super::super::error::StorageError;
 use super::super::log::{Log, State};
 use super::super::place::{self, DELETED_SUFFIX, INDEX_SUFFIX, LOG_SUFFIX, PRODUCERS_SUFFIX};
@@ -46,8 +48,10 @@ impl Log {
     /// Goes on to its end once it has begun, also if nobody waits for it any more.
     pub(super) async fn swap_in(self: &Rc<Self>, replacement: Replacement) -> Result<bool, StorageError> {
         let log = self.clone();
-        let swap = glommio::spawn_local(async move { log.swap_alone(replacement).await });
-        swap.detach().await.unwrap_or(Err(StorageError::Closed))
+        // Not in compaction's queue: readers of this log wait for the end.
+        let queue = TaskQueueHandle::default();
+        let swap = glommio::spawn_local_into(async move { log.swap_alone(replacement).await }, queue);
+        swap.expect("an executor has its first queue").detach().await.unwrap_or(Err(StorageError::Closed))
     }
 
     async fn swap_alone(self: Rc<Self>, replacement: Replacement) -> Result<bool, StorageError> {
