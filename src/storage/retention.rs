@@ -258,7 +258,8 @@ impl Log {
             }
             position += u64::from(header.size_bytes);
         }
-        Ok(Cut { segment: place.segment, position: place.size, end: place.next_offset })
+        // Compaction took the segment's last batches, and what they were goes for good.
+        Ok(Cut { segment: place.segment, position: place.size, end: offset })
     }
 }
 
