@@ -125,3 +125,84 @@ impl Traversed {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::model::{ProducerEpoch, Sequence};
+    use crate::record::builder::{BatchBuilder, NewRecord};
+    use crate::record::{Codec, without_records};
+
+    fn batch(producer: i64, base: i64, key: Option<[u8; 4]>) -> (Bytes, BatchHeader) {
+        let builder =
+            BatchBuilder::new(Codec::None).producer(ProducerId(producer), ProducerEpoch(0), Sequence(0));
+        let mut builder =
+            if key.is_some() { builder.transactional().control() } else { builder.transactional() };
+        builder.append(&NewRecord { key: key.as_ref().map(|key| &key[..]), ..NewRecord::default() });
+        let bytes = builder.build(Offset(base)).expect("a record");
+        let header = BatchHeader::parse_whole(&bytes).expect("well formed");
+        (bytes, header)
+    }
+
+    const ABORT: Option<[u8; 4]> = Some([0, 0, 0, 0]);
+    const COMMIT: Option<[u8; 4]> = Some([0, 0, 0, 1]);
+
+    /// Reads data and markers at offsets 0, 1 and so on.
+    fn read(batches: &[(i64, Option<[u8; 4]>)]) -> Outcomes {
+        let mut outcomes = Outcomes::default();
+        for (base, (producer, key)) in batches.iter().enumerate() {
+            let (bytes, header) = batch(*producer, base as i64, *key);
+            outcomes.read(&bytes, &header).expect("well formed");
+        }
+        outcomes
+    }
+
+    #[test]
+    fn the_next_marker_of_the_producer_decides() {
+        let outcomes = read(&[
+            (1, None),
+            (2, None),
+            (1, ABORT),
+            (1, None),
+            (2, COMMIT),
+            (1, COMMIT),
+            (1, None),
+            (1, ABORT),
+            (2, None),
+        ]);
+        let aborted = |producer, base| outcomes.is_aborted(&batch(producer, base, None).1);
+        let found: Vec<i64> = [0, 3, 6].into_iter().filter(|base| aborted(1, *base)).collect();
+        assert_eq!(found, [0, 6]);
+        assert!(!aborted(2, 1) && !aborted(2, 8) && !aborted(3, 0));
+        assert!(!outcomes.is_aborted(&batch(1, 2, ABORT).1), "a marker is no record");
+        assert_eq!(outcomes.first_undecided(), Some(Offset(8)));
+        assert!(outcomes.undecided_below(Offset(9)) && !outcomes.undecided_below(Offset(8)));
+    }
+
+    #[test]
+    fn many_aborts_in_a_row_are_one_span() {
+        let outcomes =
+            read(&[(1, None), (1, ABORT), (1, None), (1, ABORT), (1, ABORT), (1, None), (1, COMMIT)]);
+        assert_eq!(outcomes.aborted[&ProducerId(1)], [Span { first: Offset(0), marker: Offset(3) }]);
+        assert!(!outcomes.is_aborted(&batch(1, 5, None).1));
+    }
+
+    #[test]
+    fn a_marker_is_spent_when_nothing_of_its_transaction_comes_before_it() {
+        let mut traversed = Traversed::default();
+        let marker = |bytes: &Bytes, header: &BatchHeader| Marker::of(bytes, header).expect("well formed");
+        let (abort, header) = batch(1, 1, ABORT);
+        assert!(traversed.control(&header, marker(&abort, &header)));
+        traversed.data(&batch(1, 0, None).1);
+        assert!(!traversed.control(&batch(2, 1, COMMIT).1, Marker::Other), "who knows what it is");
+        assert!(!traversed.control(&header, marker(&abort, &header)));
+        assert!(traversed.control(&header, marker(&abort, &header)), "it ended one transaction");
+        let empty = without_records(&abort, &header).expect("a header");
+        let header = BatchHeader::parse_whole(&empty).expect("well formed");
+        assert_eq!(marker(&empty, &header), Marker::Empty);
+        let (other, header) = batch(1, 1, Some([0, 0, 0, 2]));
+        assert_eq!(marker(&other, &header), Marker::Other);
+    }
+}

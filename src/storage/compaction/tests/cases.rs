@@ -204,6 +204,49 @@ fn the_end_of_a_round_stays_as_a_batch() {
 }
 
 #[test]
+fn a_log_of_which_nothing_is_left_keeps_its_end() {
+    run(async {
+        let device = Simulated::new(13);
+        let log = fresh(&device).await;
+        log.put(&[("a", None)], 10).await;
+        log.roll().await;
+        log.compact(100).await;
+        // Another round over all of it, as after a lost mark.
+        log.log.save_cleaned_to(Offset(0)).await.expect("written");
+        log.compact(5_000).await;
+        assert_eq!(log.records().await, []);
+        assert_eq!(log.log.max_timestamp(Offset(1)).await.expect("no error"), None);
+        assert_eq!(log.log.offset_for_timestamp(TimestampMs(0), Offset(1)).await.expect("no error"), None);
+        for without_sidecars in [false, true] {
+            if without_sidecars {
+                device.damage(&testing::simulated_file("00000000000000000000.cindex"), Vec::clear);
+                device.damage(&testing::simulated_file("00000000000000000001.producers"), Vec::clear);
+            }
+            let store = simulated_store(&device, 10_000).await;
+            let again = open(&store, settings()).await.expect("it opens");
+            assert_eq!((again.log.log_end_offset(), again.records().await.len()), (Offset(1), 0));
+            assert_eq!(again.log.max_timestamp(Offset(1)).await.expect("no error"), None);
+        }
+    });
+}
+
+#[test]
+fn the_largest_timestamp_is_found_among_what_is_left() {
+    run(async {
+        let log = fresh(&Simulated::new(14)).await;
+        log.put(&[("a", Some("1"))], 70).await;
+        log.append(&batch(of_producer(1, 0), &[("b", Some("1"))], 90), 90).expect("accepted");
+        log.put(&[("b", Some("2"))], 60).await;
+        log.roll().await;
+        log.compact(1_000).await;
+        let found = log.log.max_timestamp(Offset(3)).await.expect("no error");
+        assert_eq!(found.map(|(at, offset, _)| (at.0, offset.0)), Some((70, 0)), "90 has no record left");
+        let later = log.log.offset_for_timestamp(TimestampMs(71), Offset(3)).await.expect("no error");
+        assert_eq!(later, None);
+    });
+}
+
+#[test]
 fn more_keys_than_fit_take_more_rounds() {
     run(async {
         for codec in Codec::ALL {
@@ -225,9 +268,9 @@ fn more_keys_than_fit_take_more_rounds() {
                 }
                 let dirt = log.log.dirtiness(TimestampMs(100), Offset(180)).await.expect("known");
                 assert!(dirt.first_dirty > first_dirty, "every round gets on");
-                assert_eq!(
-                    report.map_used_percent,
-                    if dirt.first_dirty == Offset(180) { report.map_used_percent } else { 100 }
+                assert!(
+                    report.map_used_percent == 100 || dirt.first_dirty == Offset(180),
+                    "a round uses its map"
                 );
                 first_dirty = dirt.first_dirty;
                 rounds += 1;
@@ -264,6 +307,87 @@ fn a_round_under_way_leaves_alone_what_changed_beneath_it() {
         assert!(log.compact(200).await.complete);
         let offsets: Vec<_> = log.records().await.iter().map(|record| record.0).collect();
         assert_eq!(offsets, [48, 49, 50], "the mark of before does not count");
+    });
+}
+
+#[test]
+fn a_cut_where_compaction_left_nothing_forgets_no_producer() {
+    run(async {
+        let device = Simulated::new(15);
+        let log = fresh(&device).await;
+        log.put(&[("b", Some("1"))], 1).await;
+        log.put(&[("a", Some("1")), ("a", Some("2"))], 1).await;
+        log.roll().await;
+        log.put(&[("a", Some("3"))], 2).await;
+        log.roll().await;
+        log.put(&[("c", Some("1"))], 3).await;
+        // Each segment by itself: the first one ends before the second begins.
+        log.log.update_settings(LogSettings { segment_bytes: 100, ..settings() });
+        log.compact(100).await;
+        assert_eq!(log.log.segments()[0].next_offset, Offset(3));
+        assert_eq!(log.log.truncate_to(Offset(2)).await.expect("cut"), Offset(1));
+        log.append(&batch(of_producer(7, 0), &[("d", Some("1"))], 4), 4).expect("accepted");
+        log.settle().await;
+        let after = device.crash();
+        let again = open(&simulated_store(&after, 10_000).await, settings()).await.expect("it opens");
+        assert_eq!(again.records().await, owned(&[(0, "b", Some("1")), (1, "d", Some("1"))]));
+        assert_eq!(again.producers.last.borrow().get(&7), Some(&(0, 0, 1)));
+    });
+}
+
+#[test]
+fn what_a_round_learnt_does_not_count_after_a_cut() {
+    run(async {
+        let mut held = 0;
+        for turns in 0..60 {
+            let log = fresh(&Simulated::new(turns)).await;
+            log.put(&[("a", Some("1")), ("x", Some("1"))], 1).await;
+            log.roll().await;
+            log.put(&[("a", Some("2")), ("y", Some("1"))], 2).await;
+            log.roll().await;
+            let (inner, round) = (log.log.clone(), log.round(100, 1 << 20));
+            let compaction = glommio::spawn_local(async move { inner.compact(round).await });
+            for _ in 0..turns {
+                futures_lite::future::yield_now().await;
+            }
+            log.log.truncate_to(Offset(2)).await.expect("cut");
+            if log.records().await.first().is_none_or(|first| first.0 > 0) {
+                // The exchange came before the cut.
+                compaction.await.expect("no failure");
+                continue;
+            }
+            held += 1;
+            // The same offsets and bytes again, but another key.
+            log.put(&[("x", Some("2")), ("y", Some("1"))], 2).await;
+            log.roll().await;
+            compaction.await.expect("no failure");
+            let mut left = log.records().await;
+            left.retain(|record| record.0 != 1);
+            let mut wanted = vec![(0, "a", Some("1")), (2, "x", Some("2")), (3, "y", Some("1"))];
+            assert_eq!(left, owned(&wanted), "after {turns} turns");
+            log.put(&[("q", Some("1"))], 3).await;
+            log.roll().await;
+            log.compact(100).await;
+            wanted.push((4, "q", Some("1")));
+            assert_eq!(log.records().await, owned(&wanted), "after {turns} turns");
+        }
+        assert!(held > 10, "{held} cuts came before the exchange");
+    });
+}
+
+#[test]
+fn nothing_is_rewritten_without_a_later_snapshot_of_its_producers() {
+    run(async {
+        let device = Simulated::new(16);
+        let log = fresh(&device).await;
+        log.put(&[("a", Some("1")), ("a", Some("2"))], 1).await;
+        log.roll().await;
+        log.put(&[("b", Some("1"))], 1).await;
+        device.damage(&testing::simulated_file("00000000000000000002.producers"), Vec::clear);
+        let again = open(&simulated_store(&device, 10_000).await, settings()).await.expect("it opens");
+        assert_eq!(again.compact(100).await.read_bytes, 0);
+        again.roll().await;
+        assert_eq!(again.compact(100).await.removed_records, 1, "there is one now");
     });
 }
 

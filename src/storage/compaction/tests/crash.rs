@@ -28,6 +28,8 @@ struct World {
     /// Next sequence number of each producer; odd ones are transactional.
     sequences: RefCell<BTreeMap<i64, i32>>,
     open: RefCell<Vec<i64>>,
+    /// Everything below was called durable.
+    durable: Cell<i64>,
     compacting: Cell<bool>,
     deleting: Cell<u32>,
     /// DeleteRecords was asked for: producers may be gone with their segments.
@@ -172,11 +174,13 @@ impl Life {
             89 => self.world.now.set(self.world.now.get() + 500),
             _ => self.read().await,
         }
+        self.world.durable.set(self.log.log.durable_end_offset().0);
     }
 
     async fn check(&self) {
         let log = &self.log.log;
         let end = log.log_end_offset().0;
+        assert!(end >= self.world.durable.get(), "the log ends at {end}");
         self.world.model.borrow_mut().cut(end);
         let cleaned_to = log.cleaned_to().await.expect("readable").0;
         let served = self.log.batches().await;
@@ -225,11 +229,12 @@ fn choose_settings(device: &Simulated) -> LogSettings {
     }
 }
 
-/// Sometimes the snapshots of producers are lost too: what compaction left must do then.
-fn lose_snapshots(device: &Rc<Simulated>) {
+/// Sometimes the sidecars are lost too: what compaction left in the segments must do then.
+fn lose_sidecars(device: &Rc<Simulated>) {
+    let lost = [".producers", "clean-close.checkpoint", ".cindex"];
+    let lost = if device.choose(2) == 0 { &lost[..] } else { &lost[..2] };
     for (path, _) in device.files() {
-        let name = path.to_string_lossy();
-        if name.ends_with(".producers") || name.contains("clean-close") {
+        if lost.iter().any(|suffix| path.to_string_lossy().ends_with(suffix)) {
             device.damage(&path, Vec::clear);
         }
     }
@@ -270,7 +275,7 @@ async fn one_seed(seed: u64) {
             futures_lite::future::yield_now().await;
         }
         if device.choose(6) == 0 {
-            lose_snapshots(&device);
+            lose_sidecars(&device);
         }
     }
 }

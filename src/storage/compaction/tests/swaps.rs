@@ -122,6 +122,52 @@ fn after_the_commit_the_new_segment_counts_whatever_is_left_of_the_old() {
     });
 }
 
+/// Reads from one end to the other in small steps, as a consumer does; nothing of `newest` may be passed over.
+async fn read_in_order(log: &Compacted, newest: &[i64], end: i64) {
+    let mut from = 0;
+    while from < end {
+        let limit = ReadLimit { end: Offset(end), bytes_max: 300, at_least_one: true };
+        let slices = log.log.read(Offset(from), limit).await.expect("no error");
+        let mut found = Vec::new();
+        slices.bytes.iter().for_each(|slice| split(slice, &mut found));
+        for (header, _) in found {
+            let base = header.base_offset.0;
+            let passed = newest.iter().find(|at| **at >= from && **at < base);
+            assert_eq!(passed, None, "read from {from}, got {base}");
+            from = header.next_offset().0;
+        }
+    }
+}
+
+#[test]
+fn a_reader_in_order_passes_over_nothing() {
+    run(async {
+        for seed in 0..40 {
+            let device = Simulated::new(seed);
+            let log = Rc::new(fresh(&device).await);
+            for n in 0..100 {
+                let key = format!("{}", n % 45);
+                log.put(&[(&key, Some("a value of some length")), ("x", Some("y"))], n).await;
+            }
+            log.roll().await;
+            let newest: Vec<i64> = (55..100).map(|n| n * 2).collect();
+            let compaction = {
+                let log = log.clone();
+                glommio::spawn_local(async move {
+                    for _ in 0..4 {
+                        log.log.compact(log.round(500, 24 * 20)).await.expect("no failure");
+                    }
+                })
+            };
+            for _ in 0..3 {
+                read_in_order(&log, &newest, 200).await;
+            }
+            compaction.await;
+            read_in_order(&log, &newest, 200).await;
+        }
+    });
+}
+
 #[test]
 fn readers_of_the_old_segments_see_no_error() {
     run(async {
