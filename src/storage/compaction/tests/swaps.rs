@@ -123,9 +123,13 @@ fn after_the_commit_the_new_segment_counts_whatever_is_left_of_the_old() {
 }
 
 /// Reads from one end to the other in small steps, as a consumer does; nothing of `newest` may be passed over.
-async fn read_in_order(log: &Compacted, newest: &[i64], end: i64) {
+async fn read_in_order(log: &Compacted, device: &Simulated, newest: &[i64], end: i64) {
     let mut from = 0;
     while from < end {
+        // What was read ahead waits meanwhile.
+        for _ in 0..device.choose(60) {
+            futures_lite::future::yield_now().await;
+        }
         let limit = ReadLimit { end: Offset(end), bytes_max: 300, at_least_one: true };
         let slices = log.log.read(Offset(from), limit).await.expect("no error");
         let mut found = Vec::new();
@@ -154,16 +158,16 @@ fn a_reader_in_order_passes_over_nothing() {
             let compaction = {
                 let log = log.clone();
                 glommio::spawn_local(async move {
-                    for _ in 0..4 {
-                        log.log.compact(log.round(500, 24 * 20)).await.expect("no failure");
+                    for _ in 0..12 {
+                        log.log.compact(log.round(500, 24 * 6)).await.expect("no failure");
                     }
                 })
             };
             for _ in 0..3 {
-                read_in_order(&log, &newest, 200).await;
+                read_in_order(&log, &device, &newest, 200).await;
             }
             compaction.await;
-            read_in_order(&log, &newest, 200).await;
+            read_in_order(&log, &device, &newest, 200).await;
         }
     });
 }
