@@ -4,6 +4,8 @@
 
 #[path = "broker/admin.rs"]
 mod admin;
+#[path = "broker/compaction.rs"]
+mod compaction;
 #[path = "broker/data.rs"]
 mod data;
 #[path = "broker/deletion.rs"]

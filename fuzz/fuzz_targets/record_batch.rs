@@ -3,7 +3,9 @@
 
 use bytes::Bytes;
 use corelog::model::{Offset, TimestampMs};
-use corelog::record::{BatchHeader, BatchRules, Codec, HEADER_BYTES, TimestampType, accept, records};
+use corelog::record::{
+    BatchHeader, BatchRules, Codec, HEADER_BYTES, Horizon, Remains, TimestampType, accept, records, retain,
+};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -36,5 +38,12 @@ fuzz_target!(|data: &[u8]| {
             count += 1;
         }
         assert_eq!(count, i64::from(accepted.header.record_count));
+        let horizon = Horizon::OfTombstones(TimestampMs(i64::MAX));
+        let remains = retain(&accepted.batch, &accepted.header, horizon, |record| record.offset.0 % 2 == 0);
+        if let Remains::Batch { batch, .. } = remains.expect("accepted records are well formed") {
+            let header = BatchHeader::parse_whole(&batch).expect("it is a batch");
+            header.check_crc(&batch).expect("the checksum fits");
+            assert_eq!(records(&batch).expect("it decompresses").flatten().count() as i64, (count + 1) / 2);
+        }
     }
 });

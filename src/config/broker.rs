@@ -79,8 +79,25 @@ pub struct TopicDefaults {
     pub delete_enabled: bool,
     /// `log.retention.check.interval.ms`.
     pub retention_check_ms: u64,
+    /// How compacted topics are compacted.
+    pub cleaner: CleanerSettings,
     /// The settings of a topic without overrides.
     pub settings: TopicSettings,
+}
+
+/// What compaction may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CleanerSettings {
+    /// `log.cleaner.enable`
+    pub enabled: bool,
+    /// `log.cleaner.backoff.ms`: the pause when there is nothing to compact.
+    pub backoff_ms: u64,
+    /// `log.cleaner.io.max.bytes.per.second` of the whole broker, read and written; `None` is no bound.
+    pub bytes_per_second: Option<u64>,
+    /// `log.cleaner.dedupe.buffer.size` of the whole broker.
+    pub map_bytes: u64,
+    /// `log.cleaner.io.buffer.load.factor` in percent, 1 to 100.
+    pub map_load_percent: u8,
 }
 
 /// Bounds on idempotent and transactional producers.
@@ -297,7 +314,21 @@ impl Groups<'_> {
             auto_create: self.0.boolean("auto.create.topics.enable"),
             delete_enabled: self.0.boolean("delete.topic.enable"),
             retention_check_ms: self.positive("log.retention.check.interval.ms").unwrap_or(1),
+            cleaner: self.cleaner(),
             settings,
+        }
+    }
+
+    fn cleaner(&self) -> CleanerSettings {
+        // Casts of floats saturate.
+        let rate = self.0.double("log.cleaner.io.max.bytes.per.second") as u64;
+        let load = self.0.double("log.cleaner.io.buffer.load.factor") * 100.0;
+        CleanerSettings {
+            enabled: self.0.boolean("log.cleaner.enable"),
+            backoff_ms: self.positive("log.cleaner.backoff.ms").unwrap_or(0),
+            bytes_per_second: Some(rate).filter(|rate| *rate < u64::MAX),
+            map_bytes: self.positive("log.cleaner.dedupe.buffer.size").unwrap_or(0),
+            map_load_percent: load.clamp(1.0, 100.0).round() as u8,
         }
     }
 

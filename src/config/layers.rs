@@ -75,6 +75,17 @@ impl Layers {
         }
     }
 
+    /// The effective value of a DOUBLE with a default; 0 for any other.
+    pub(super) fn double(&self, name: &str) -> f64 {
+        match self.value(name) {
+            Some(Value::Double(value)) => value,
+            _ => {
+                debug_assert!(false, "{name} is not a fraction with a default");
+                0.0
+            }
+        }
+    }
+
     /// The effective value of a BOOLEAN; false for any other.
     pub(super) fn boolean(&self, name: &str) -> bool {
         match self.value(name) {

@@ -31,8 +31,8 @@ mod tests;
 
 pub use alter::{Change, Operation, VALUE_CHARS_MAX, alter_incremental};
 pub use broker::{
-    BrokerSettings, FetchSettings, InternalTopic, InternalTopics, ListenerSettings, MemorySettings,
-    NetworkSettings, NodeSettings, ProducerSettings, TopicDefaults,
+    BrokerSettings, CleanerSettings, FetchSettings, InternalTopic, InternalTopics, ListenerSettings,
+    MemorySettings, NetworkSettings, NodeSettings, ProducerSettings, TopicDefaults,
 };
 pub use check::Check;
 pub use client_metrics::validate_client_metrics;

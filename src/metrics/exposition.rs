@@ -113,6 +113,25 @@ const FAMILIES: &[Family] = &[
     gauge("corelog_cache_bytes", "Bytes that the batch cache holds.", |m| m.logs.cache_bytes.get()),
     gauge("corelog_waiting_fetches", "Fetches that wait for records.", |m| m.logs.waiting_fetches.get()),
     gauge("corelog_producers", "Producer ids that partitions remember.", |m| m.logs.producers.get()),
+    counter("corelog_compaction_runs_total", "Rounds of compaction.", |m| m.compaction.runs.get()),
+    counter("corelog_compaction_read_bytes_total", "Bytes that compaction read.", |m| {
+        m.compaction.read_bytes.get()
+    }),
+    counter("corelog_compaction_written_bytes_total", "Bytes that compaction wrote.", |m| {
+        m.compaction.written_bytes.get()
+    }),
+    counter("corelog_compaction_removed_records_total", "Records that compaction removed.", |m| {
+        m.compaction.removed_records.get()
+    }),
+    gauge("corelog_compaction_dirty_percent_max", "Share of dirty bytes of the dirtiest log.", |m| {
+        m.compaction.dirty_ratio_max_percent.get()
+    }),
+    gauge("corelog_compaction_map_used_percent", "Use of the memory for keys in the last round.", |m| {
+        m.compaction.map_used_percent.get()
+    }),
+    gauge("corelog_compaction_uncleanable_logs", "Logs whose compaction failed and rests.", |m| {
+        m.compaction.uncleanable.get()
+    }),
 ];
 
 const fn counter(name: &'static str, help: &'static str, value: fn(&ShardMetrics) -> u64) -> Family {

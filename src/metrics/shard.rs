@@ -17,6 +17,7 @@ pub struct ShardMetrics {
     pub traffic: Traffic,
     pub connections: Connections,
     pub logs: Logs,
+    pub compaction: Compaction,
     pub stages: StageLatencies,
 }
 
@@ -77,6 +78,23 @@ pub struct Logs {
     pub waiting_fetches: Gauge,
     /// Producer ids that the shard's partitions remember.
     pub producers: Gauge,
+}
+
+/// Compaction of the logs that keep the newest record of each key.
+#[derive(Debug, Default)]
+pub struct Compaction {
+    /// Rounds that came to an end.
+    pub runs: Counter,
+    pub read_bytes: Counter,
+    pub written_bytes: Counter,
+    /// Records that had a newer one of their key, that were deleted, or that were aborted.
+    pub removed_records: Counter,
+    /// The largest share of dirty bytes of any log when last looked at, 0 to 100.
+    pub dirty_ratio_max_percent: Gauge,
+    /// How full the memory for keys was in the last round, 0 to 100.
+    pub map_used_percent: Gauge,
+    /// Logs that rest because a round failed.
+    pub uncleanable: Gauge,
 }
 
 /// A stage of a produce or a fetch.

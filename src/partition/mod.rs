@@ -15,6 +15,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use hashbrown::HashMap;
 
 pub use error::PartitionError;
 pub use offsets::{OffsetFound, OffsetQuery};
@@ -23,9 +24,12 @@ pub use watchers::{Alarm, WatcherKey, Watchers};
 
 use crate::config::TopicSettings;
 use crate::metrics::ShardMetrics;
-use crate::model::{LeaderEpoch, Offset, TimestampMs, TopicPartition};
+use crate::model::{LeaderEpoch, Offset, ProducerId, TimestampMs, TopicPartition};
 use crate::record::BatchHeader;
-use crate::storage::{Log, LogObserver, LogPlace, LogSettings, ReadLimit, Replay, Slices, Store, TryRead};
+use crate::storage::{
+    CompactionSettings, LastBatch, Log, LogObserver, LogPlace, LogSettings, ReadLimit, Replay, Slices, Store,
+    TryRead,
+};
 
 /// Producers that one partition remembers; beyond it the longest idle one is forgotten.
 pub const PRODUCERS_PER_PARTITION_MAX: usize = 20_000;
@@ -270,13 +274,28 @@ impl Partition {
     }
 
     /// The producers with state here, for DescribeProducers (KIP-664).
-    pub fn producers(&self) -> Vec<(crate::model::ProducerId, Producer)> {
+    pub fn producers(&self) -> Vec<(ProducerId, Producer)> {
         self.state.producers.borrow().iter().map(|(id, producer)| (id, producer.clone())).collect()
     }
 
     /// How many producers have state here.
     pub fn producer_count(&self) -> usize {
         self.state.producers.borrow().len()
+    }
+
+    /// The last batch of each producer with state here: compaction keeps what they need to go on.
+    pub fn last_batches(&self) -> HashMap<ProducerId, LastBatch> {
+        let producers = self.state.producers.borrow();
+        let last = |producer: &Producer| LastBatch {
+            last_offset: producer.recent.last().map(|batch| batch.last_offset),
+            epoch: producer.epoch,
+        };
+        producers.iter().map(|(id, producer)| (id, last(producer))).collect()
+    }
+
+    /// Nothing at or above this offset is compacted.
+    pub fn stable_end(&self) -> Offset {
+        self.log.durable_end_offset()
     }
 
     /// Forgets producers that were idle for `expiration_ms` (`producer.id.expiration.ms`).
@@ -324,15 +343,27 @@ fn jitter_ms(id: TopicPartition, segment: &crate::config::Segment) -> i64 {
 
 /// What the log needs to know of a topic's settings.
 fn log_settings(id: TopicPartition, settings: &TopicSettings) -> LogSettings {
+    let roll_ms = settings.segment.roll_ms - jitter_ms(id, &settings.segment);
     LogSettings {
         segment_bytes: settings.segment.bytes,
-        segment_ms: settings.segment.roll_ms - jitter_ms(id, &settings.segment),
+        // Records of the active segment are not compacted: it is closed in time.
+        segment_ms: match settings.retention.compact {
+            true => roll_ms.min(settings.compaction.lag_max_ms),
+            false => roll_ms,
+        },
         index_interval_bytes: settings.segment.index_interval_bytes,
         index_bytes: settings.segment.index_bytes,
         retention_ms: settings.retention.ms,
         retention_bytes: settings.retention.bytes,
         delete_delay_ms: settings.retention.delete_delay_ms,
         delete: settings.retention.delete,
+        compaction: CompactionSettings {
+            compact: settings.retention.compact,
+            delete_retention_ms: settings.compaction.delete_retention_ms,
+            lag_min_ms: settings.compaction.lag_min_ms,
+            lag_max_ms: settings.compaction.lag_max_ms,
+            dirty_ratio_min_ppm: (settings.compaction.dirty_ratio_min * 1e6).round() as u32,
+        },
     }
 }
 

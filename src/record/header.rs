@@ -194,6 +194,12 @@ impl BatchHeader {
         self.attributes & 0x20 != 0
     }
 
+    /// When the batch's tombstones, or the markers of a transaction that is gone, may go (KIP-534). The base timestamp is
+    /// that time then.
+    pub fn delete_horizon(&self) -> Option<TimestampMs> {
+        (self.attributes & super::retain::DELETE_HORIZON != 0).then_some(self.base_timestamp)
+    }
+
     /// Whether an idempotent producer wrote the batch.
     pub fn has_producer(&self) -> bool {
         self.producer_id > ProducerId::NONE
@@ -228,6 +234,17 @@ pub(super) fn seal(batch: &mut [u8]) -> Result<(), BatchError> {
 pub(super) fn put_stamp(batch: &mut [u8], attributes: i16, max_timestamp: TimestampMs) {
     batch[ATTRIBUTES..LAST_OFFSET_DELTA].copy_from_slice(&attributes.to_be_bytes());
     batch[MAX_TIMESTAMP..PRODUCER_ID].copy_from_slice(&max_timestamp.0.to_be_bytes());
+}
+
+/// Writes the attributes; the checksum is then due.
+pub(super) fn put_attributes(batch: &mut [u8], attributes: i16) {
+    batch[ATTRIBUTES..LAST_OFFSET_DELTA].copy_from_slice(&attributes.to_be_bytes());
+}
+
+/// Writes the base and the greatest timestamp; the checksum is then due.
+pub(super) fn put_timestamps(batch: &mut [u8], base: TimestampMs, max: TimestampMs) {
+    batch[BASE_TIMESTAMP..MAX_TIMESTAMP].copy_from_slice(&base.0.to_be_bytes());
+    batch[MAX_TIMESTAMP..PRODUCER_ID].copy_from_slice(&max.0.to_be_bytes());
 }
 
 /// The `N` bytes of the field at `at`; the positions are this file's constants.

@@ -7,12 +7,14 @@ pub mod builder;
 mod compression;
 mod header;
 mod records;
+mod retain;
 mod rewrite;
 mod validate;
 mod walk;
 
 pub use header::{BatchError, BatchHeader, Codec, HEADER_BYTES, TimestampType, patch_assigned};
 pub use records::{Record, RecordHeader, Records, each_timestamp, first_at_or_after, max_timestamp, records};
+pub use retain::{Horizon, KeyedRecord, Remains, each_keyed, retain, without_records};
 pub use rewrite::{Stamp, recompress, restamp};
 pub use validate::{
     Accepted, BatchRules, Batches, Change, REFUSED_RECORDS_MAX, RecordError, RefusalKind, RefusedRecord,

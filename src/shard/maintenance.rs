@@ -1,4 +1,4 @@
-//! What a shard does for its partitions in the background: rolls, retention, forgetting of idle producers.
+//! What a shard does for its partitions in the background: rolls, retention, compaction, forgetting of idle producers.
 //!
 //! Key invariant: one partition at a time, with a yield between them, so that maintenance never holds up requests.
 
@@ -16,6 +16,7 @@ const CHECKPOINT_PERIOD: Duration = Duration::from_secs(30);
 impl Shard {
     /// Maintains the partitions until the task is dropped.
     pub async fn maintain(self: Rc<Self>) {
+        let _compaction = self.begin_compaction();
         let mut since_retention_ms = 0;
         let mut since_expiry_ms = 0;
         let mut since_checkpoint = Duration::ZERO;

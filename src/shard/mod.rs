@@ -5,6 +5,7 @@
 
 mod adoptions;
 mod budget;
+mod compaction;
 mod inbox;
 mod maintenance;
 mod requests;

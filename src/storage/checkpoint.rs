@@ -13,6 +13,7 @@ use super::error::StorageError;
 use super::journal::{LogRecord, Written};
 use super::log::{Log, Phase};
 use super::store::Store;
+use crate::model::Offset;
 
 /// Logs whose dirty bytes are written at the same time.
 const WRITING_MAX: u64 = 16;
@@ -131,14 +132,15 @@ impl Store {
         for (at, log) in logs.into_iter().enumerate() {
             match log.record_at_rest() {
                 Some(record) => {
-                    records.push(record);
-                    idle.extend(log.holds_much_index(true).then_some(log));
+                    idle.extend(log.holds_much_index(true).then(|| log.clone()));
+                    records.push((log, record));
                 }
                 None => {
                     let writing = writing.clone();
                     tasks.push(glommio::spawn_local(async move {
                         let _turn = writing.acquire_permit(1).await.map_err(|_| StorageError::Closed)?;
-                        log.write_record().await
+                        let record = log.write_record().await?;
+                        Ok(record.map(|record| (log, record)))
                     }));
                 }
             }
@@ -146,7 +148,7 @@ impl Store {
                 futures_lite::future::yield_now().await;
             }
         }
-        let mut result = Ok(());
+        let mut result: Result<(), StorageError> = Ok(());
         for task in tasks {
             match task.await {
                 Ok(record) => records.extend(record),
@@ -154,11 +156,16 @@ impl Store {
             }
         }
         result?;
+        let named: Vec<Offset> = records.iter().map(|(_, record)| newest_segment(record)).collect();
+        let (logs, records): (Vec<_>, Vec<_>) = records.into_iter().unzip();
         let files = &self.committer().files;
         let path = files.manifest_path();
         let content = files.manifest(from_sequence, records).encode();
         self.disk().replace_file(&path, content).await.map_err(StorageError::io("writing", &path))?;
         self.committer().ring.borrow_mut().move_tail(from_sequence);
+        for (log, base) in logs.iter().zip(named) {
+            log.state.borrow_mut().manifest_base = base;
+        }
         for log in idle {
             log.spill_or_keep().await;
         }
@@ -172,6 +179,11 @@ impl Store {
         self.committer().files.close().await;
         result
     }
+}
+
+/// What a start finds by name: compaction must leave it alone.
+fn newest_segment(record: &LogRecord) -> Offset {
+    record.written.as_ref().map_or(Offset::ZERO, |written| written.base)
 }
 
 impl Log {

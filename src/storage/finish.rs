@@ -202,9 +202,22 @@ impl Log {
         };
         self.cut_file(base, file).await?;
         if on_disk.directory && on_disk.epochs_stale {
-            self.save_epochs().await?;
+            self.leave_epochs().await?;
         }
-        self.spill_index().await
+        if self.holds_much_index(true) { self.spill_index().await } else { Ok(()) }
+    }
+
+    /// As [`Self::save_epochs`], for Kafka's tools: the last manifest has them durably, so that thousands of logs close within a
+    /// second.
+    async fn leave_epochs(&self) -> Result<(), StorageError> {
+        let content = {
+            let mut state = self.state.borrow_mut();
+            state.on_disk.epochs_stale = false;
+            state.epochs.encode()
+        };
+        let path = self.directory.join(EPOCHS_FILE);
+        let failed = StorageError::io("writing", &path);
+        self.store.disk().put_file(&path, content.into_bytes()).await.map_err(failed)
     }
 
     /// Waits until nothing is being written.

@@ -16,6 +16,7 @@ use futures_channel::oneshot;
 use glommio::sync::{RwLock, Semaphore};
 
 use super::batch_cache::Chunk;
+use super::compaction::{CompactionSettings, CompactionState};
 use super::epochs::EpochCache;
 use super::error::StorageError;
 use super::place::LogPlace;
@@ -43,6 +44,8 @@ pub struct LogSettings {
     pub delete_delay_ms: i64,
     /// Whether `cleanup.policy` has `delete`; without it only `DeleteRecords` removes records.
     pub delete: bool,
+    /// What `cleanup.policy=compact` brings with it.
+    pub compaction: CompactionSettings,
 }
 
 impl Default for LogSettings {
@@ -57,6 +60,7 @@ impl Default for LogSettings {
             retention_bytes: -1,
             delete_delay_ms: 60_000,
             delete: true,
+            compaction: CompactionSettings::default(),
         }
     }
 }
@@ -204,6 +208,8 @@ pub(super) struct State {
     /// The log is being cut, or the observer has not said since that it knows the producers of what is left: a checkpoint
     /// must not name an end.
     pub end_unsettled: bool,
+    /// The newest segment of the last manifest: the next start looks for it, and for all after it, by name.
+    pub manifest_base: Offset,
 }
 
 impl State {
@@ -222,6 +228,12 @@ impl State {
     /// The segment that holds `offset`, or would.
     pub(super) fn segment_of(&self, offset: Offset) -> usize {
         self.segments.partition_point(|segment| segment.base <= offset).saturating_sub(1)
+    }
+
+    /// Whether the next start does without the segment as it is: it looks for the manifest's newest one and for all after it
+    /// by name, and learns of producers from a snapshot or from what follows that.
+    pub(super) fn is_settled(&self, segment: &Segment) -> bool {
+        segment.is_finished() && segment.next_offset <= self.manifest_base.min(self.snapshot_at)
     }
 
     /// Bytes appended after `position`.
@@ -289,6 +301,7 @@ pub struct Log {
     pub(super) settings: Cell<LogSettings>,
     pub(super) observer: Rc<dyn LogObserver>,
     pub(super) state: RefCell<State>,
+    pub(super) compaction: CompactionState,
     /// Where the last cold read ended: one that begins there reads in order.
     pub(super) last_cold_end: Cell<Offset>,
     /// Opening a file reads this, renaming or removing one writes it: glommio panics where an open races a removal.

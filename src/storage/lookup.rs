@@ -66,6 +66,8 @@ impl Log {
                 .segments
                 .iter()
                 .filter(|segment| segment.size > 0 && segment.base < end)
+                // Compaction may leave batches without a record.
+                .filter(|segment| segment.times.largest_at != Offset::NONE)
                 .map(|segment| (segment.times, segment.base, segment.next_offset))
                 .collect();
             // The largest first; of equals the oldest.

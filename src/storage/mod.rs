@@ -7,6 +7,7 @@ mod append;
 mod batch_cache;
 mod checkpoint;
 mod commit;
+mod compaction;
 mod epochs;
 mod error;
 mod finish;
@@ -35,6 +36,9 @@ mod tests;
 mod walk;
 
 pub use batch_cache::BatchCache;
+pub use compaction::{
+    CompactionLimits, CompactionReport, CompactionRound, CompactionSettings, Dirtiness, LastBatch,
+};
 pub use epochs::{EpochCache, EpochStart};
 pub use error::StorageError;
 pub use journal::{JournalFiles, Recovered, ReplayError, load as load_journals, plan as plan_replay};

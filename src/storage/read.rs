@@ -90,14 +90,27 @@ impl Log {
         let end = limit.end.min(self.durable_end_offset());
         let limit = ReadLimit { end, ..limit };
         let mut sought = from;
+        let mut generation = self.compaction.generation();
         let mut ahead = self.read_ahead_for(from).await;
         let in_order = ahead.is_some() || self.last_cold_end.get() == from;
         while sought < end {
-            let (mut place, window) = match ahead.take() {
-                Some((place, window)) => (place, Some(window)),
-                None => (self.locate(sought).await?, None),
+            let attempt = async {
+                let (place, window) = match ahead.take() {
+                    Some((place, window)) => (place, Some(window)),
+                    None => (self.locate(sought).await?, None),
+                };
+                let read = self.read_place(&place, window, from, limit).await?;
+                Ok((place, read))
             };
-            if let Some((slices, position)) = self.read_place(&place, window, from, limit).await? {
+            let attempt: Result<_, StorageError> = attempt.await;
+            if generation != self.compaction.generation() {
+                // Positions of before were looked up in a file of after: neither what was found nor an error counts.
+                generation = self.compaction.generation();
+                sought = from;
+                continue;
+            }
+            let (mut place, read) = attempt?;
+            if let Some((slices, position)) = read {
                 self.last_cold_end.set(slices.next_offset);
                 if in_order && !slices.is_empty() {
                     place.position = position;
@@ -248,6 +261,7 @@ impl Log {
             return Ok(in_memory);
         }
         let path = place::file_of(&self.directory, base, INDEX_SUFFIX);
+        let _names = self.names.read().await.map_err(|_| StorageError::Closed)?;
         Ok(ask(&*self.store.index((self.number, base), &path).await?))
     }
 }

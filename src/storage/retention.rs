@@ -204,6 +204,7 @@ impl Log {
 
     async fn truncate_files(self: &Rc<Self>, offset: Offset) -> Result<Offset, StorageError> {
         self.prepare_directory().await?;
+        self.forget_cleaned().await?;
         let Cut { segment: base, position, end } = self.batch_position(offset).await?;
         self.store.mark(self.mark(EntryKind::Truncate, end)).await?;
         let start = self.log_start_offset();
@@ -290,7 +291,8 @@ impl Log {
             }
             position += u64::from(header.size_bytes);
         }
-        Ok(Cut { segment: place.segment, position: place.size, end: place.next_offset })
+        // Compaction took the segment's last batches, and what they were goes for good.
+        Ok(Cut { segment: place.segment, position: place.size, end: offset })
     }
 }
 

@@ -1,7 +1,7 @@
 //! Reading a segment batch by batch, trusting nothing.
 //!
-//! Key invariant: every batch reported has a sane header, a matching checksum, the offset that follows the one before, and
-//! an epoch not below it. Memory is one window, whatever a damaged length field says.
+//! Key invariant: every batch reported has a sane header, a matching checksum, the offset that follows the one before (or a
+//! later one, where compaction may have been), and an epoch not below it. Memory is one window, whatever a damaged length field says.
 
 use std::path::Path;
 use std::rc::Rc;
@@ -36,6 +36,15 @@ impl Frontier {
     }
 }
 
+/// How offsets follow each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Continuity {
+    /// Without a gap.
+    Strict,
+    /// Upwards: compaction leaves gaps.
+    Ascending,
+}
+
 /// Why a scan ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum End {
@@ -55,7 +64,8 @@ pub(super) async fn rebuild(
 ) -> Result<Segment, StorageError> {
     let mut segment = Segment::new(base);
     let mut frontier = Frontier::start(base);
-    let mut scan = Scan::new(file, path, size);
+    // Whether they are all there was known when they were found.
+    let mut scan = Scan::new(file, path, size).with(Continuity::Ascending);
     let end = scan
         .run(&mut frontier, Offset(i64::MAX), |header, _| {
             segment.note(header, header.base_offset, now, interval_bytes);
@@ -73,6 +83,7 @@ pub(super) struct Scan<'a> {
     file: Rc<File>,
     path: &'a Path,
     size: u64,
+    continuity: Continuity,
     window: Bytes,
     window_at: u64,
     next_window_bytes: u64,
@@ -80,7 +91,20 @@ pub(super) struct Scan<'a> {
 
 impl<'a> Scan<'a> {
     pub(super) fn new(file: Rc<File>, path: &'a Path, size: u64) -> Self {
-        Self { file, path, size, window: Bytes::new(), window_at: 0, next_window_bytes: WINDOW_BYTES_MIN }
+        Self {
+            file,
+            path,
+            size,
+            continuity: Continuity::Strict,
+            window: Bytes::new(),
+            window_at: 0,
+            next_window_bytes: WINDOW_BYTES_MIN,
+        }
+    }
+
+    /// Accepts offsets that follow each other so.
+    pub(super) fn with(self, continuity: Continuity) -> Self {
+        Self { continuity, ..self }
     }
 
     /// Reports every valid batch from `frontier` up to the offset `until`, with its position. `frontier` is left where the first invalid byte is.
@@ -123,7 +147,11 @@ impl<'a> Scan<'a> {
         if u64::from(header.size_bytes) > left {
             return Ok(Err(format!("a batch of {} bytes where {left} are left", header.size_bytes)));
         }
-        if header.base_offset != frontier.next_offset {
+        let follows = match self.continuity {
+            Continuity::Strict => header.base_offset == frontier.next_offset,
+            Continuity::Ascending => header.base_offset >= frontier.next_offset,
+        };
+        if !follows {
             let (found, expected) = (header.base_offset, frontier.next_offset);
             return Ok(Err(format!("base offset {found} where {expected} follows")));
         }

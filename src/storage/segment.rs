@@ -90,7 +90,8 @@ impl Segment {
                 self.index_bytes += ENTRY_BYTES;
             }
         }
-        if header.max_timestamp.0 > self.times.largest {
+        // A batch that compaction left without records has a timestamp, but nothing to be found by it.
+        if header.record_count > 0 && header.max_timestamp.0 > self.times.largest {
             self.times.largest = header.max_timestamp.0;
             self.times.largest_at = base;
         }

@@ -210,21 +210,36 @@ fn an_old_batch_after_the_last_one_is_cut_off() {
 
 #[test]
 fn a_batch_that_was_cut_short_takes_nothing_else_with_it() {
-    for end in [End::Stopped, End::Killed] {
-        let mut case = Case::new(end);
-        let last = case.server.segments(DIRECTORY).pop().unwrap();
-        let (position, _) = batches_end(&last);
-        OpenOptions::new().write(true).open(&last).unwrap().set_len(position - 100).unwrap();
-        let mut connection = case.start();
-        let end = case.partitions[HURT as usize].end() - i64::from(Shape::LARGE.records);
-        let (start, found) = admin::bounds(&mut connection, TOPIC, HURT);
-        assert_eq!((start, found), (0, end), "only the batch that is not whole is gone");
-        let read = fetch_all(&mut connection, TOPIC, HURT, (start, end));
-        let expected = (0..end).map(|offset| (offset, Tag::new(1, offset as u64)));
-        assert!(read.into_iter().eq(expected), "what is left is as it was");
-        assert!(case.names(&last), "the log names the file that was cut");
-        case.is_well(&mut connection, WELL);
-    }
+    let mut case = Case::new(End::Killed);
+    let last = case.server.segments(DIRECTORY).pop().unwrap();
+    let (position, _) = batches_end(&last);
+    OpenOptions::new().write(true).open(&last).unwrap().set_len(position - 100).unwrap();
+    let mut connection = case.start();
+    let end = case.partitions[HURT as usize].end() - i64::from(Shape::LARGE.records);
+    let (start, found) = admin::bounds(&mut connection, TOPIC, HURT);
+    assert_eq!((start, found), (0, end), "only the batch that is not whole is gone");
+    let read = fetch_all(&mut connection, TOPIC, HURT, (start, end));
+    let expected = (0..end).map(|offset| (offset, Tag::new(1, offset as u64)));
+    assert!(read.into_iter().eq(expected), "what is left is as it was");
+    assert!(case.names(&last), "the log names the file that was cut");
+    case.is_well(&mut connection, WELL);
+}
+
+#[test]
+fn a_segment_shorter_than_its_manifest_says_takes_its_partition_offline_until_it_is_whole() {
+    let mut case = Case::new(End::Stopped);
+    let last = case.server.segments(DIRECTORY).pop().unwrap();
+    let whole = fs::read(&last).unwrap();
+    fs::write(&last, &whole[..whole.len() - 100]).unwrap();
+    let mut connection = case.start();
+    case.only_the_other_serves(&mut connection);
+    assert!(case.names(&last), "the log names the file that is too short");
+    case.server.kill();
+    assert_eq!(fs::read(&last).unwrap().len(), whole.len() - 100, "nothing of it is cut");
+    fs::write(&last, &whole).unwrap();
+    case.start();
+    let mut connection = case.server.connect();
+    case.is_well(&mut connection, HURT);
 }
 
 #[test]

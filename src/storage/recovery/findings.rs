@@ -11,6 +11,7 @@ use super::Recovery;
 use super::past::Past;
 use crate::io::{FileFacts, Inspected};
 use crate::model::{Offset, TimestampMs};
+use crate::storage::compaction;
 use crate::storage::epochs::EpochCache;
 use crate::storage::error::StorageError;
 use crate::storage::place::{
@@ -95,6 +96,7 @@ impl Recovery<'_> {
         let failed = StorageError::io("listing", &self.directory);
         let inspected = disk.inspect(&self.directory, &SMALL_FILES, sidecar::SIDECAR_BYTES_MAX).await;
         let Some(Inspected { entries, contents }) = inspected.map_err(failed)? else { return Ok(None) };
+        let entries = compaction::complete_swaps(disk, &self.directory, entries).await?;
         let mut contents = contents.into_iter();
         let mut content = || contents.next().flatten();
         let metadata = content();
@@ -113,9 +115,12 @@ impl Recovery<'_> {
             self.remove_snapshots_above(&mut findings, cut).await?;
         }
         let known_at = past.written.as_ref().map_or(Offset::NONE, |written| written.next_offset);
+        let older = findings.snapshots.iter().find(|offset| **offset <= known_at).copied();
         findings.snapshots.retain(|offset| *offset > known_at);
         findings.snapshot = self.newest_snapshot(&findings).await?;
-        self.snapshot_at = findings.snapshot.as_ref().map_or(known_at, |(offset, _)| *offset);
+        // What the manifest knows would be lost with it, or when the log is cut: files count for what may be deleted.
+        let newest = findings.snapshot.as_ref().map(|(offset, _)| *offset);
+        self.snapshot_at = newest.or(older).unwrap_or(Offset::NONE);
         self.remove_segments(findings.take_below(past.log_start, self.snapshot_at)).await?;
         Ok(Some(findings))
     }

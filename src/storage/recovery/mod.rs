@@ -21,6 +21,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use glommio::sync::{RwLock, Semaphore};
 
+use super::compaction::CompactionState;
 use super::epochs::EpochCache;
 use super::error::StorageError;
 use super::log::{Bounds, Flow, Log, LogObserver, LogSettings, OnDisk, Phase, State, Waiting};
@@ -88,6 +89,7 @@ impl Log {
             settings: Cell::new(settings),
             observer,
             state: RefCell::new(state),
+            compaction: CompactionState::default(),
             last_cold_end: Cell::new(Offset::NONE),
             names: RwLock::new(()),
             saving: Semaphore::new(1),
@@ -128,6 +130,7 @@ impl Recovery<'_> {
         let on_disk =
             OnDisk { directory: findings.is_some(), epochs_stale: self.epochs_stale, reserved: false };
         let mut state = self.state(segments, on_disk);
+        state.manifest_base = past.written.as_ref().map_or(Offset::ZERO, |written| written.base);
         self.replay_journal(&mut state, past).await?;
         self.begin_at(&mut state, past.log_start).await?;
         let end = state.bounds.end;
@@ -162,6 +165,7 @@ impl Recovery<'_> {
             phase: Phase::Open,
             on_disk,
             end_unsettled: false,
+            manifest_base: Offset::ZERO,
         }
     }
 

@@ -16,7 +16,7 @@ use crate::storage::error::StorageError;
 use crate::storage::index::{ENTRY_BYTES, SparseIndex};
 use crate::storage::journal::Written;
 use crate::storage::place::{self, INDEX_SUFFIX, LOG_SUFFIX, PRODUCERS_SUFFIX};
-use crate::storage::scan::{End, Frontier, Scan};
+use crate::storage::scan::{Continuity, End, Frontier, Scan};
 use crate::storage::segment::{Segment, Stage, Times};
 use crate::storage::sidecar::{self, SegmentSummary};
 
@@ -151,7 +151,11 @@ impl Recovery<'_> {
         }
         let path = place::file_of(&self.directory, found.base, LOG_SUFFIX);
         let begins_at = start.frontier.position;
-        let (segment, end) = self.scan(found, start, Offset(i64::MAX)).await?;
+        let (mut segment, end) = self.scan(found, start, Offset(i64::MAX)).await?;
+        if self.continuity() == Continuity::Ascending && end == End::File && segment.next_offset < next {
+            // Compaction took the last batches.
+            segment.next_offset = next;
+        }
         if segment.next_offset != next {
             let reason = match end {
                 End::File => format!("it ends at offset {}, the next begins at {next}", segment.next_offset),
@@ -246,7 +250,7 @@ impl Recovery<'_> {
         let file = disk.open_file(&path, Access::Read).await.map_err(StorageError::io("opening", &path))?;
         let Start { mut segment, mut frontier } = start;
         let interval = self.settings.index_interval_bytes;
-        let mut scan = Scan::new(file.clone(), &path, found.size);
+        let mut scan = Scan::new(file.clone(), &path, found.size).with(self.continuity());
         let end = scan
             .run(&mut frontier, until, |header, _| {
                 // When the broker saw it is not stored; it was not after the file's last change. Records without
@@ -275,6 +279,11 @@ impl Recovery<'_> {
         file.close().await.map_err(StorageError::io("closing", &path))?;
         segment.written = segment.size;
         Ok((segment, end))
+    }
+
+    /// Without its sidecar nothing tells whether a segment was compacted, except that its topic is.
+    fn continuity(&self) -> Continuity {
+        if self.settings.compaction.compact { Continuity::Ascending } else { Continuity::Strict }
     }
 
     /// Cuts what follows a segment's last batch, durably.

@@ -38,6 +38,8 @@ pub(super) struct Known {
     pub start_asked: Cell<i64>,
     /// A cut below the log start leaves nothing, also no producers.
     pub producers_forgotten: Cell<bool>,
+    /// The log was cut, maybe below the snapshot that let older segments go: what they told of producers is lost, as in Kafka.
+    pub cut: Cell<bool>,
     /// Retention ran in this life: it may take whatever is durable by then.
     retaining: Cell<bool>,
     /// Tasks under way that change or report what is known.
@@ -182,6 +184,7 @@ impl Life {
             return;
         }
         self.known.give_up(cut);
+        self.known.cut.set(true);
         if cut < start {
             self.known.producers_forgotten.set(true);
         }
