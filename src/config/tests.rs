@@ -218,6 +218,32 @@ fn a_topic_acts_on_its_overrides_and_on_the_brokers_defaults() {
 }
 
 #[test]
+fn compaction_is_bounded_by_the_cleaners_settings() {
+    let kafkas = CleanerSettings {
+        enabled: true,
+        backoff_ms: 15_000,
+        bytes_per_second: None,
+        map_bytes: 128 << 20,
+        map_load_percent: 90,
+    };
+    assert_eq!(BrokerSettings::default().topics.cleaner, kafkas);
+    let given = broker(&[
+        ("log.cleaner.enable", "false"),
+        ("log.cleaner.backoff.ms", "0"),
+        ("log.cleaner.io.max.bytes.per.second", "1e6"),
+        ("log.cleaner.io.buffer.load.factor", "7"),
+    ]);
+    let wanted = CleanerSettings {
+        enabled: false,
+        backoff_ms: 0,
+        bytes_per_second: Some(1_000_000),
+        map_load_percent: 100,
+        ..kafkas
+    };
+    assert_eq!(given.topics.cleaner, wanted);
+}
+
+#[test]
 fn a_description_says_where_a_value_comes_from() {
     let at_start = broker(&[("log.retention.hours", "24"), ("log.segment.bytes", "2000000")]);
     let running = at_start.with_dynamic(

@@ -390,4 +390,33 @@ mod tests {
         assert!((0..100).all(|partition| segment_ms(partition, "10", "9999") >= 1), "an age stays");
         assert_eq!(segment_ms(1, "10000", "0"), 10_000);
     }
+
+    #[test]
+    fn a_compacted_topic_closes_its_segments_in_time_for_compaction() {
+        let log = |policy: &str| {
+            let given = [
+                ("cleanup.policy", policy),
+                ("segment.ms", "5000"),
+                ("max.compaction.lag.ms", "3000"),
+                ("min.compaction.lag.ms", "7"),
+                ("delete.retention.ms", "9"),
+                ("min.cleanable.dirty.ratio", "0.3"),
+            ];
+            let given = given.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            let overrides = TopicOverrides::from_iter(given);
+            let id = TopicPartition { topic_id: TopicId::ZERO, partition: PartitionIndex(0) };
+            log_settings(id, &TopicSettings::effective(&overrides, &BrokerSettings::default()))
+        };
+        let (deleted, both) = (log("delete"), log("compact,delete"));
+        assert_eq!((deleted.segment_ms, deleted.delete, deleted.compaction.compact), (5_000, true, false));
+        assert_eq!((both.segment_ms, both.delete), (3_000, true));
+        let wanted = CompactionSettings {
+            compact: true,
+            delete_retention_ms: 9,
+            lag_min_ms: 7,
+            lag_max_ms: 3_000,
+            dirty_ratio_min_ppm: 300_000,
+        };
+        assert_eq!(both.compaction, wanted);
+    }
 }

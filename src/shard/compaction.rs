@@ -136,6 +136,7 @@ impl Shard {
         };
         match partition.log().compact(round).await {
             Ok(report) => {
+                tracing::debug!("a round of compaction of partition {id:?}: {report:?}");
                 self.count(&report);
                 let after = partition.log().dirtiness(now, partition.stable_end()).await;
                 let advanced = after.is_ok_and(|after| after.first_dirty > first_dirty);

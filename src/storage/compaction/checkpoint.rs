@@ -10,7 +10,7 @@ use crate::model::Offset;
 
 const FILE: &str = "compaction.checkpoint";
 /// The kind of the sealed file; its body is the offset, i64, little-endian.
-const COMPACTED: u32 = 6;
+const COMPACTED: u32 = 16;
 /// More than the file has.
 const BYTES_MAX: u64 = 4096;
 

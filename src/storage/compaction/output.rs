@@ -102,6 +102,13 @@ impl Output {
         Ok(segment)
     }
 
+    /// Closes a file that came to nothing; whoever began it removes it.
+    pub(super) async fn give_up(self) {
+        if let Err(error) = self.file.close().await {
+            tracing::debug!(path = %self.path.display(), %error, "closing a segment that is given up");
+        }
+    }
+
     /// Writes the first `bytes` of the buffer, which are whole blocks.
     async fn write(&mut self, bytes: usize) -> Result<(), StorageError> {
         let failed = || StorageError::io("writing", &self.path);

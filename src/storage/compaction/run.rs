@@ -211,6 +211,35 @@ impl Run {
         let bytes: u64 = group.iter().map(|segment| segment.size).sum();
         let times = self.times(base, next);
         let mut output = Output::create(&self.log, base, bytes, self.pace).await?;
+        let removed_records = match self.write_group(group, knowledge, traversed, &mut output).await {
+            Ok(removed_records) => removed_records,
+            Err(error) => {
+                output.give_up().await;
+                return Err(error);
+            }
+        };
+        let segment = output.finish(next, times).await?;
+        let written_bytes = segment.size;
+        let replacement = Replacement { segment, replaced: group.to_vec(), generation: self.generation };
+        if !self.log.swap_in(replacement).await? {
+            return Ok(Rewritten::Superseded);
+        }
+        self.generation += 1;
+        self.report.written_bytes += written_bytes;
+        self.report.removed_records += removed_records;
+        self.report.replaced_segments += group.len() as u64;
+        self.report.new_segments += 1;
+        Ok(Rewritten::Done)
+    }
+
+    /// Writes what stays of a group; returns how many records do not.
+    async fn write_group(
+        &mut self,
+        group: &[Candidate],
+        knowledge: &Knowledge,
+        traversed: &mut Traversed,
+        output: &mut Output,
+    ) -> Result<u64, StorageError> {
         let mut last: Option<(BatchHeader, Bytes)> = None;
         let mut removed_records = 0;
         for segment in group.iter().filter(|segment| segment.size > 0) {
@@ -237,18 +266,7 @@ impl Run {
             };
             output.push(&BatchHeader::parse_whole(&empty)?, &empty).await?;
         }
-        let segment = output.finish(next, times).await?;
-        let written_bytes = segment.size;
-        let replacement = Replacement { segment, replaced: group.to_vec(), generation: self.generation };
-        if !self.log.swap_in(replacement).await? {
-            return Ok(Rewritten::Superseded);
-        }
-        self.generation += 1;
-        self.report.written_bytes += written_bytes;
-        self.report.removed_records += removed_records;
-        self.report.replaced_segments += group.len() as u64;
-        self.report.new_segments += 1;
-        Ok(Rewritten::Done)
+        Ok(removed_records)
     }
 
     /// Whether nothing in a segment changes; then nothing needs to be written, and `traversed` has seen it.

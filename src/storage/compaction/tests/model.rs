@@ -107,7 +107,7 @@ impl Model {
     }
 
     /// What a reader knows of each key after reading all records that are committed, from `start` on.
-    fn newest<'a>(&'a self, start: i64) -> BTreeMap<&'a str, (i64, Option<&'a str>)> {
+    fn newest(&self, start: i64) -> BTreeMap<&str, (i64, Option<&str>)> {
         let mut newest = BTreeMap::new();
         for batch in self.batches.iter().filter(|batch| self.is_committed(batch)) {
             for (offset, key, value) in batch.records.iter().filter(|record| record.0 >= start) {
