@@ -49,8 +49,6 @@ impl Log {
             if let Some(snapshot) = snapshot {
                 self.write_sidecar(next, PRODUCERS_SUFFIX, sidecar::seal(sidecar::PRODUCERS, &snapshot))
                     .await?;
-                let mut state = self.state.borrow_mut();
-                state.snapshot_at = state.snapshot_at.max(next);
             }
             if self.state.borrow().on_disk.epochs_stale {
                 self.save_epochs().await?;

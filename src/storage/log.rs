@@ -194,8 +194,6 @@ pub(super) struct State {
     pub flow: Flow,
     pub writer: Option<Writer>,
     pub waiting: Waiting,
-    /// The newest producer snapshot in a file of its own; a segment that ends above it is not deleted.
-    pub snapshot_at: Offset,
     pub phase: Phase,
     pub on_disk: OnDisk,
     /// The log is being cut, or the observer has not said since that it knows the producers of what is left: a checkpoint

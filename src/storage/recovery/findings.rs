@@ -70,9 +70,11 @@ impl Findings {
     }
 
     /// Takes out the segments that lie wholly below the log start: their deletion was under way. Whether they are
-    /// whole does not matter any more. One whose producers no later snapshot knows is still needed.
-    fn take_below(&mut self, log_start: Offset, snapshot_at: Offset) -> Vec<Offset> {
-        let gone = |pair: &&[Found]| pair[1].base <= log_start.min(snapshot_at);
+    /// whole does not matter any more. One whose producers no snapshot at or below the log start knows is still needed: one
+    /// above it may go with a cut.
+    fn take_below(&mut self, log_start: Offset) -> Vec<Offset> {
+        let covered = self.snapshots.iter().find(|offset| **offset <= log_start).copied();
+        let gone = |pair: &&[Found]| covered.is_some_and(|covered| pair[1].base <= covered);
         let below = self.segments.windows(2).take_while(gone).count();
         self.segments.drain(..below).map(|found| found.base).collect()
     }
@@ -112,11 +114,10 @@ impl Recovery<'_> {
             self.remove_segments(findings.take_from(cut)).await?;
             self.remove_snapshots_above(&mut findings, cut).await?;
         }
+        self.remove_segments(findings.take_below(past.log_start)).await?;
         let known_at = past.written.as_ref().map_or(Offset::NONE, |written| written.next_offset);
         findings.snapshots.retain(|offset| *offset > known_at);
         findings.snapshot = self.newest_snapshot(&findings).await?;
-        self.snapshot_at = findings.snapshot.as_ref().map_or(known_at, |(offset, _)| *offset);
-        self.remove_segments(findings.take_below(past.log_start, self.snapshot_at)).await?;
         Ok(Some(findings))
     }
 

@@ -47,7 +47,6 @@ struct Recovery<'a> {
     settings: LogSettings,
     epochs: EpochCache,
     epochs_stale: bool,
-    snapshot_at: Offset,
     /// Batches below this are in the snapshot already.
     replay_from: Offset,
     replay: &'a mut dyn FnMut(Replay),
@@ -73,7 +72,6 @@ impl Log {
             settings,
             epochs: EpochCache::default(),
             epochs_stale: false,
-            snapshot_at: Offset::NONE,
             replay_from: Offset::ZERO,
             replay,
         };
@@ -155,7 +153,6 @@ impl Recovery<'_> {
             epochs: std::mem::take(&mut self.epochs),
             writer: None,
             waiting: Waiting::default(),
-            snapshot_at: self.snapshot_at,
             phase: Phase::Open,
             on_disk,
             end_unsettled: false,

@@ -9,3 +9,4 @@ mod lookup;
 mod reading;
 mod recovery;
 mod removal;
+mod truncation;
