@@ -205,14 +205,15 @@ impl Log {
         let Cut { segment: base, position, end } = self.batch_position(offset).await?;
         self.store.mark(self.mark(EntryKind::Truncate, end)).await?;
         let start = self.log_start_offset();
-        self.remove_snapshots_above(end).await?;
+        // A cut within the batch that holds the log start leaves nothing: the log begins anew at its start, without
+        // producers.
+        let nothing_left = end < start;
+        self.remove_snapshots_above(if nothing_left { Offset::NONE } else { end }).await?;
         let writer = self.state.borrow_mut().writer.take();
         if let Some(writer) = writer {
             let failed = StorageError::io("closing", &self.directory);
             writer.file.close().await.map_err(failed)?;
         }
-        // A cut within the batch that holds the log start leaves nothing: the log begins anew at its start.
-        let nothing_left = end < start;
         let later: Vec<Offset> = {
             let state = self.state.borrow();
             let bases = state.segments.iter().rev().map(|segment| segment.base);

@@ -112,7 +112,9 @@ impl Recovery<'_> {
         }
         if let Some(cut) = past.cut {
             self.remove_segments(findings.take_from(cut)).await?;
-            self.remove_snapshots_above(&mut findings, cut).await?;
+            // A cut below the log start left nothing, also no producers.
+            let kept = if cut < past.log_start { Offset::NONE } else { cut };
+            self.remove_snapshots_above(&mut findings, kept).await?;
         }
         self.remove_segments(findings.take_below(past.log_start)).await?;
         let known_at = past.written.as_ref().map_or(Offset::NONE, |written| written.next_offset);

@@ -10,11 +10,11 @@ use futures_lite::future::yield_now;
 
 use crate::io::Simulated;
 use crate::model::Offset;
-use crate::storage::LogSettings;
 use crate::storage::journal::EntryKind;
 use crate::storage::testing::{
     Opened, open, place, recovered, run, settings, simulated_file, simulated_store,
 };
+use crate::storage::{LogSettings, sidecar};
 
 const SEEDS: u64 = 150;
 
@@ -177,5 +177,27 @@ fn producers_of_deleted_records_outlive_a_cut() {
         log.log.write_back(Offset(9)).await.expect("written");
         log.log.advance_log_start(Offset(9)).await.expect("advanced");
         assert_eq!(log.log.segments()[0].base_offset, Offset(8));
+    });
+}
+
+/// A cut within the batch that holds the log start leaves nothing; a snapshot of before would claim to know who wrote what.
+#[test]
+fn a_log_that_was_cut_below_its_start_has_no_producers() {
+    run(async {
+        let device = Simulated::new(6);
+        let log = again(&device).await;
+        for _ in 0..3 {
+            log.put(4, 100).await;
+        }
+        log.log.write_back(Offset(12)).await.expect("written");
+        // An earlier start left it.
+        let left = sidecar::seal(sidecar::PRODUCERS, &19u64.to_le_bytes());
+        let path = simulated_file("00000000000000000004.producers");
+        log.log.store().disk().replace_file(&path, left).await.expect("written");
+        log.log.advance_log_start(Offset(9)).await.expect("advanced");
+        assert_eq!(log.log.truncate_to(Offset(9)).await.expect("cut"), Offset(9));
+        let log = again(&device.crash()).await;
+        assert_eq!((log.log.log_start_offset(), log.log.log_end_offset()), (Offset(9), Offset(9)));
+        assert_eq!((log.replayed.snapshot, &log.replayed.batches[..]), (None, &[][..]));
     });
 }
