@@ -31,6 +31,7 @@ pub(super) struct Checkpoints {
     bypassed_bytes: Cell<u64>,
     failure: RefCell<Option<StorageError>>,
     completed: Cell<u64>,
+    failed: Cell<u64>,
     bypassed: Cell<(u64, u64)>,
 }
 
@@ -55,6 +56,7 @@ impl Default for Checkpoints {
             bypassed_bytes: Cell::new(0),
             failure: RefCell::default(),
             completed: Cell::new(0),
+            failed: Cell::new(0),
             bypassed: Cell::default(),
         }
     }
@@ -106,8 +108,11 @@ impl Store {
         checkpoints.bypassed_bytes.set(0);
         let result = self.write_checkpoint().await;
         checkpoints.failure.replace(result.clone().err());
-        if result.is_ok() {
-            checkpoints.completed.set(checkpoints.completed.get() + 1);
+        let count = if result.is_ok() { &checkpoints.completed } else { &checkpoints.failed };
+        count.set(count.get() + 1);
+        if result.is_err() {
+            // What it was to write still has to be written.
+            checkpoints.due.set(true);
         }
         self.committer().room_made();
         result
@@ -116,6 +121,11 @@ impl Store {
     /// Why the last checkpoint failed, if it did.
     pub(super) fn checkpoint_failure(&self) -> Option<StorageError> {
         self.checkpoints().failure.borrow().clone()
+    }
+
+    /// Checkpoints that failed so far.
+    pub(super) fn checkpoints_failed(&self) -> u64 {
+        self.checkpoints().failed.get()
     }
 
     async fn write_checkpoint(self: &Rc<Self>) -> Result<(), StorageError> {
@@ -224,6 +234,8 @@ impl Log {
                 Ok(Some(record))
             }
             Err(_) if matches!(self.state.borrow().phase, Phase::Removed) => Ok(None),
+            // What is in flight may be acknowledged once the disk has room.
+            Err(error) if error.is_storage_full() => Err(error),
             Err(error) => self.record_of_failed().map(Some).ok_or(error),
         }
     }

@@ -4,6 +4,7 @@ mod bounds;
 mod crash;
 mod failures;
 mod invariants;
+mod journal_failures;
 mod log_files;
 mod lookup;
 mod reading;
