@@ -39,7 +39,10 @@ impl Log {
     /// Ends a rolled segment whose bytes are all in its file: that is cut to them, its sidecars are written.
     pub(super) async fn finish(&self, base: Offset, snapshot: Option<Bytes>) -> Result<(), StorageError> {
         let file = self.state.borrow_mut().take_file(base);
-        self.cut_file(base, file).await?;
+        if let Err(error) = self.cut_file(base, file).await {
+            self.state.borrow_mut().on_disk.reserved = true;
+            return Err(error);
+        }
         let (summary, next) = {
             let mut state = self.state.borrow_mut();
             let Some(segment) = state.segment_mut(base) else { return Ok(()) };
@@ -178,6 +181,10 @@ impl Log {
             state.bounds.end
         };
         let closed = self.close_files(end).await;
+        if let Err(error) = &closed {
+            // Nobody is to wait for what will not be written.
+            self.poison(error);
+        }
         self.store.forget_files(self.number);
         let writer = self.state.borrow_mut().writer.take();
         if let Some(writer) = writer {
@@ -188,7 +195,7 @@ impl Log {
     }
 
     async fn close_files(self: &Rc<Self>, end: Offset) -> Result<(), StorageError> {
-        self.wait_durable(end).await?;
+        // On a full disk durability is waited for, the file is not.
         self.write_back(end).await?;
         self.wait_idle().await;
         let (base, file, on_disk) = {

@@ -49,7 +49,7 @@ impl Log {
             if roll {
                 self.roll();
                 let end = self.log_end_offset();
-                self.wait_durable(end).await?;
+                // On a full disk durability is waited for, the file is not.
                 self.write_back(end).await?;
                 self.state.borrow().phase.check()?;
             }
@@ -167,7 +167,6 @@ impl Log {
         let _alone = self.maintenance.acquire_permit(1).await.map_err(|_| StorageError::Closed)?;
         // Nothing of what is cut may reach the journal or a segment afterwards.
         let bounds = self.state.borrow().bounds;
-        self.wait_durable(bounds.end).await?;
         self.write_back(bounds.end).await?;
         self.wait_idle().await;
         {

@@ -3,6 +3,7 @@
 mod bounds;
 mod crash;
 mod failures;
+mod full_disk;
 mod invariants;
 mod journal_failures;
 mod log_files;
