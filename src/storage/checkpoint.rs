@@ -132,7 +132,7 @@ impl Store {
         let from_sequence = self.committer().ring.borrow_mut().begin_checkpoint();
         let logs = self.logs();
         let writing = Rc::new(Semaphore::new(WRITING_MAX));
-        let mut records = Vec::with_capacity(logs.len());
+        let mut records = self.closed_records()?;
         let mut idle = Vec::new();
         let mut tasks = Vec::new();
         for (at, log) in logs.into_iter().enumerate() {
@@ -190,7 +190,7 @@ impl Log {
     }
 
     /// The record of the log as it is now.
-    fn record(&self) -> LogRecord {
+    pub(super) fn record(&self) -> LogRecord {
         let producers = self.observer.producer_snapshot();
         let state = self.state.borrow();
         let active = state.active();

@@ -185,6 +185,9 @@ impl Log {
             // Nobody is to wait for what will not be written.
             self.poison(error);
         }
+        if closed.is_ok() {
+            self.store.note_closed(self.number, self.record());
+        }
         self.store.forget_files(self.number);
         let writer = self.state.borrow_mut().writer.take();
         if let Some(writer) = writer {
