@@ -32,9 +32,8 @@ pub(super) struct Checkpoints {
     bypassed_bytes: Cell<u64>,
     failure: RefCell<Option<StorageError>>,
     completed: Cell<u64>,
+    failed: Cell<u64>,
     bypassed: Cell<(u64, u64)>,
-    /// Logs that nobody else holds any more.
-    pub(super) closed_logs: RefCell<Vec<Rc<Log>>>,
 }
 
 impl Checkpoints {
@@ -58,8 +57,8 @@ impl Default for Checkpoints {
             bypassed_bytes: Cell::new(0),
             failure: RefCell::default(),
             completed: Cell::new(0),
+            failed: Cell::new(0),
             bypassed: Cell::default(),
-            closed_logs: RefCell::default(),
         }
     }
 }
@@ -110,8 +109,11 @@ impl Store {
         checkpoints.bypassed_bytes.set(0);
         let result = self.write_checkpoint().await;
         checkpoints.failure.replace(result.clone().err());
-        if result.is_ok() {
-            checkpoints.completed.set(checkpoints.completed.get() + 1);
+        let count = if result.is_ok() { &checkpoints.completed } else { &checkpoints.failed };
+        count.set(count.get() + 1);
+        if result.is_err() {
+            // What it was to write still has to be written.
+            checkpoints.due.set(true);
         }
         self.committer().room_made();
         result
@@ -122,10 +124,16 @@ impl Store {
         self.checkpoints().failure.borrow().clone()
     }
 
+    /// Checkpoints that failed so far.
+    pub(super) fn checkpoints_failed(&self) -> u64 {
+        self.checkpoints().failed.get()
+    }
+
     async fn write_checkpoint(self: &Rc<Self>) -> Result<(), StorageError> {
         let from_sequence = self.committer().ring.borrow_mut().begin_checkpoint();
         let logs = self.logs();
         let writing = Rc::new(Semaphore::new(WRITING_MAX));
+        let closed = self.closed_records()?;
         let mut records = Vec::with_capacity(logs.len());
         let mut idle = Vec::new();
         let mut tasks = Vec::new();
@@ -157,7 +165,8 @@ impl Store {
         }
         result?;
         let named: Vec<Offset> = records.iter().map(|(_, record)| newest_segment(record)).collect();
-        let (logs, records): (Vec<_>, Vec<_>) = records.into_iter().unzip();
+        let (logs, mut records): (Vec<_>, Vec<_>) = records.into_iter().unzip();
+        records.extend(closed);
         let files = &self.committer().files;
         let path = files.manifest_path();
         let content = files.manifest(from_sequence, records).encode();
@@ -175,7 +184,6 @@ impl Store {
     /// Leaves everything as a start finds it fastest: all logs closed, all of the journal in the segments.
     pub async fn close(self: &Rc<Self>) -> Result<(), StorageError> {
         let result = self.checkpoint().await;
-        self.checkpoints().closed_logs.borrow_mut().clear();
         self.committer().files.close().await;
         result
     }
@@ -196,7 +204,7 @@ impl Log {
     }
 
     /// The record of the log as it is now.
-    fn record(&self) -> LogRecord {
+    pub(super) fn record(&self) -> LogRecord {
         let producers = self.observer.producer_snapshot();
         let state = self.state.borrow();
         let active = state.active();
@@ -241,6 +249,8 @@ impl Log {
                 Ok(Some(record))
             }
             Err(_) if matches!(self.state.borrow().phase, Phase::Removed) => Ok(None),
+            // What is in flight may be acknowledged once the disk has room.
+            Err(error) if error.is_storage_full() => Err(error),
             Err(error) => self.record_of_failed().map(Some).ok_or(error),
         }
     }

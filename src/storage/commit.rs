@@ -14,6 +14,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_channel::oneshot;
@@ -29,6 +30,8 @@ use super::store::Store;
 use crate::io::IoClass;
 use crate::model::{LeaderEpoch, Offset};
 
+/// How long to wait before a full disk is tried again.
+pub(super) const SPACE_RETRY: Duration = Duration::from_secs(1);
 /// Entries without records in one group.
 const MARKS_MAX: usize = 4096;
 
@@ -204,28 +207,39 @@ impl Store {
         Ok(())
     }
 
-    /// A place for a group of `bytes`, once there is one.
+    /// A place for a group of `bytes`, once there is one. An error if checkpoints fail, but for a full disk: that may
+    /// have room again, so it is waited for.
     async fn slot(self: &Rc<Self>, bytes: u64) -> Result<Slot, StorageError> {
         let committer = self.committer();
+        let (mut slot, wants_checkpoint) = {
+            let mut ring = committer.ring.borrow_mut();
+            (ring.place(bytes), ring.wants_checkpoint())
+        };
+        if slot.is_none() || wants_checkpoint {
+            self.grow_soon();
+        }
+        if slot.is_some() && wants_checkpoint {
+            self.checkpoint_soon();
+        }
+        let mut failures = 0;
         loop {
-            let (slot, checkpoint) = {
-                let mut ring = committer.ring.borrow_mut();
-                let slot = ring.place(bytes);
-                (slot, slot.is_none() || ring.wants_checkpoint())
-            };
-            if checkpoint {
-                self.checkpoint_soon();
-                self.grow_soon();
-            }
             if let Some(slot) = slot {
                 return Ok(slot);
             }
             let (sender, receiver) = oneshot::channel();
             committer.waiting_for_room.replace(Some(sender));
+            let failed_before = self.checkpoints_failed();
+            self.checkpoint_soon();
             // Whoever made room, or failed to, says so.
             let _ = receiver.await;
-            if let Some(error) = self.checkpoint_failure() {
-                return Err(error);
+            slot = committer.ring.borrow_mut().place(bytes);
+            let failure = self.checkpoint_failure().filter(|_| self.checkpoints_failed() > failed_before);
+            match failure.filter(|_| slot.is_none()) {
+                Some(error) if error.is_storage_full() => self.disk().sleep(SPACE_RETRY).await,
+                // The first may have been under way when its room was missed.
+                Some(error) if failures > 0 => return Err(error),
+                Some(_) => failures += 1,
+                None => {}
             }
         }
     }
@@ -246,11 +260,14 @@ impl Store {
         glommio::spawn_local(async move {
             let committer = store.committer();
             match committer.files.add(bytes).await {
-                Ok(()) => committer.ring.borrow_mut().add_file(bytes),
+                Ok(()) => {
+                    committer.ring.borrow_mut().add_file(bytes);
+                    committer.room_made();
+                }
+                // Who waits for room gets it from a checkpoint.
                 Err(error) => tracing::warn!(%error, "the journal stays as small as it is"),
             }
             committer.files.end_growing();
-            committer.room_made();
         })
         .detach();
     }

@@ -53,6 +53,11 @@ impl StorageError {
         move |source| Self::Io { doing, path, source: Arc::new(source) }
     }
 
+    /// Whether the file system had no room: that may go away by itself.
+    pub(super) fn is_storage_full(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull)
+    }
+
     pub(super) fn corrupt(path: &Path, position: u64, reason: impl Into<String>) -> Self {
         Self::Corrupt { path: path.to_path_buf(), position, reason: reason.into() }
     }

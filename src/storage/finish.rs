@@ -39,7 +39,10 @@ impl Log {
     /// Ends a rolled segment whose bytes are all in its file: that is cut to them, its sidecars are written.
     pub(super) async fn finish(&self, base: Offset, snapshot: Option<Bytes>) -> Result<(), StorageError> {
         let file = self.state.borrow_mut().take_file(base);
-        self.cut_file(base, file).await?;
+        if let Err(error) = self.cut_file(base, file).await {
+            self.state.borrow_mut().on_disk.reserved = true;
+            return Err(error);
+        }
         let (summary, next) = {
             let mut state = self.state.borrow_mut();
             let Some(segment) = state.segment_mut(base) else { return Ok(()) };
@@ -49,8 +52,6 @@ impl Log {
             if let Some(snapshot) = snapshot {
                 self.write_sidecar(next, PRODUCERS_SUFFIX, sidecar::seal(sidecar::PRODUCERS, &snapshot))
                     .await?;
-                let mut state = self.state.borrow_mut();
-                state.snapshot_at = state.snapshot_at.max(next);
             }
             if self.state.borrow().on_disk.epochs_stale {
                 self.save_epochs().await?;
@@ -180,19 +181,24 @@ impl Log {
             state.bounds.end
         };
         let closed = self.close_files(end).await;
+        if let Err(error) = &closed {
+            // Nobody is to wait for what will not be written.
+            self.poison(error);
+        }
+        if closed.is_ok() {
+            self.store.note_closed(self.number, self.record());
+        }
         self.store.forget_files(self.number);
         let writer = self.state.borrow_mut().writer.take();
         if let Some(writer) = writer {
             let failed = StorageError::io("closing", &self.directory);
             writer.file.close().await.map_err(failed)?;
         }
-        // The last manifest tells of it.
-        self.store.keep_closed(self);
         closed
     }
 
     async fn close_files(self: &Rc<Self>, end: Offset) -> Result<(), StorageError> {
-        self.wait_durable(end).await?;
+        // On a full disk durability is waited for, the file is not.
         self.write_back(end).await?;
         self.wait_idle().await;
         let (base, file, on_disk) = {

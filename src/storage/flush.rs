@@ -3,7 +3,7 @@
 //! Key invariant: one group of a log is in flight, the next fills meanwhile. A group is the segment's bytes from its
 //! written end to its end, in blocks; it counts only when all of its writes are durable. The block that holds the written end
 //! is written again with the same bytes before it. Writes take copies, so the device never reads memory that changes.
-//! Any failure poisons the log.
+//! Any failure poisons the log, but for a full disk: that is tried again.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_lite::future::yield_now;
 
+use super::commit::SPACE_RETRY;
 use super::error::StorageError;
 use super::log::{Log, Phase, Position, State, Writer};
 use super::place::{self, LOG_SUFFIX};
@@ -81,12 +82,43 @@ impl Log {
     async fn flush_all(self: Rc<Self>) {
         // glommio polls a new task at once: without this turn the first append of many would go alone.
         yield_now().await;
+        let mut warned = false;
         while let Some(work) = self.next_work() {
             self.store.disk().home().drain();
-            if let Err(error) = self.do_work(work).await {
-                self.poison(&error);
+            match self.do_work(work).await {
+                Ok(()) => warned = false,
+                Err(error) if error.is_storage_full() && self.may_wait_for_space() => {
+                    if !std::mem::replace(&mut warned, true) {
+                        tracing::warn!(log = %self.directory.display(), %error, "the log waits for space");
+                    }
+                    self.wait_for_space(&error).await;
+                }
+                Err(error) => self.poison(&error),
             }
             self.state.borrow_mut().tell_written();
+        }
+    }
+
+    /// Whether someone may still be served once there is space: not of a log that is being closed.
+    fn may_wait_for_space(&self) -> bool {
+        matches!(self.state.borrow().phase, Phase::Open)
+    }
+
+    /// The disk is full. Who waits for the file learns of it and may come again: a checkpoint must not wait for ever. Who
+    /// waits for durability waits on, and for them it is tried again later.
+    async fn wait_for_space(&self, error: &StorageError) {
+        let waiters = {
+            let mut state = self.state.borrow_mut();
+            state.flow.asked_to = Offset::ZERO;
+            std::mem::take(&mut state.waiting.written)
+        };
+        for waiter in waiters {
+            // Who no longer waits needs no answer.
+            let _ = waiter.answer.send(Err(error.clone()));
+        }
+        let waits = self.state.borrow().flow.undurable_bytes >= self.store.limits().journal.bypass_bytes;
+        if waits {
+            self.store.disk().sleep(SPACE_RETRY).await;
         }
     }
 

@@ -201,8 +201,6 @@ pub(super) struct State {
     pub flow: Flow,
     pub writer: Option<Writer>,
     pub waiting: Waiting,
-    /// The newest producer snapshot in a file of its own; a segment that ends above it is not deleted.
-    pub snapshot_at: Offset,
     pub phase: Phase,
     pub on_disk: OnDisk,
     /// The log is being cut, or the observer has not said since that it knows the producers of what is left: a checkpoint
@@ -231,9 +229,9 @@ impl State {
     }
 
     /// Whether the next start does without the segment as it is: it looks for the manifest's newest one and for all after it
-    /// by name, and learns of producers from a snapshot or from what follows that.
+    /// by name, and the manifest tells of all producers before.
     pub(super) fn is_settled(&self, segment: &Segment) -> bool {
-        segment.is_finished() && segment.next_offset <= self.manifest_base.min(self.snapshot_at)
+        segment.is_finished() && segment.next_offset <= self.manifest_base
     }
 
     /// Bytes appended after `position`.

@@ -96,10 +96,19 @@ impl Log {
 
     /// Deletes the finished segments that lie wholly below the log start.
     async fn delete_below_start(self: &Rc<Self>) -> Result<usize, StorageError> {
+        let below = |state: &State, start: Offset| {
+            let first = &state.segments[0];
+            state.segments.len() > 1 && first.next_offset <= start && first.is_finished()
+        };
+        let start = self.log_start_offset();
+        if !below(&self.state.borrow(), start) {
+            return Ok(0);
+        }
+        // Batches that no snapshot covers would be lost to their producers. One above the log start may go with a cut.
+        let covered = self.snapshots().await?.into_iter().filter(|offset| *offset <= start).max();
+        let Some(start) = covered else { return Ok(0) };
         let gone: Vec<Segment> = {
             let mut state = self.state.borrow_mut();
-            // Batches that no snapshot covers would be lost to their producers.
-            let start = state.bounds.start.min(state.snapshot_at);
             let count = state
                 .segments
                 .iter()
@@ -169,7 +178,6 @@ impl Log {
         let _alone = self.maintenance.acquire_permit(1).await.map_err(|_| StorageError::Closed)?;
         // Nothing of what is cut may reach the journal or a segment afterwards.
         let bounds = self.state.borrow().bounds;
-        self.wait_durable(bounds.end).await?;
         self.write_back(bounds.end).await?;
         self.wait_idle().await;
         {
@@ -208,14 +216,15 @@ impl Log {
         let Cut { segment: base, position, end } = self.batch_position(offset).await?;
         self.store.mark(self.mark(EntryKind::Truncate, end)).await?;
         let start = self.log_start_offset();
-        self.remove_snapshots_above(end).await?;
+        // A cut within the batch that holds the log start leaves nothing: the log begins anew at its start, without
+        // producers.
+        let nothing_left = end < start;
+        self.remove_snapshots_above(if nothing_left { Offset::NONE } else { end }).await?;
         let writer = self.state.borrow_mut().writer.take();
         if let Some(writer) = writer {
             let failed = StorageError::io("closing", &self.directory);
             writer.file.close().await.map_err(failed)?;
         }
-        // A cut within the batch that holds the log start leaves nothing: the log begins anew at its start.
-        let nothing_left = end < start;
         let later: Vec<Offset> = {
             let state = self.state.borrow();
             let bases = state.segments.iter().rev().map(|segment| segment.base);
@@ -251,14 +260,18 @@ impl Log {
     /// Removes, durably, the producer snapshots of offsets that the log is about to lose.
     async fn remove_snapshots_above(&self, end: Offset) -> Result<(), StorageError> {
         let disk = self.store.disk();
-        let failed = || StorageError::io("listing", &self.directory);
-        let listing = disk.list(&self.directory).await.map_err(failed())?.unwrap_or_default();
-        let offsets = listing.iter().filter_map(|facts| place::offset_of(&facts.name, PRODUCERS_SUFFIX));
-        for offset in offsets.filter(|offset| *offset > end) {
+        for offset in self.snapshots().await?.into_iter().filter(|offset| *offset > end) {
             let path = place::file_of(&self.directory, offset, PRODUCERS_SUFFIX);
             disk.remove_file(&path).await.map_err(StorageError::io("removing", &path))?;
         }
-        disk.sync_directory(&self.directory).await.map_err(failed())
+        disk.sync_directory(&self.directory).await.map_err(StorageError::io("syncing", &self.directory))
+    }
+
+    /// The offsets of the producer snapshots that are in files of their own.
+    async fn snapshots(&self) -> Result<Vec<Offset>, StorageError> {
+        let listing = self.store.disk().list(&self.directory).await;
+        let listing = listing.map_err(StorageError::io("listing", &self.directory))?.unwrap_or_default();
+        Ok(listing.iter().filter_map(|facts| place::offset_of(&facts.name, PRODUCERS_SUFFIX)).collect())
     }
 
     /// Cuts a segment's file, durably, and reads what is left of it.
@@ -353,10 +366,6 @@ impl State {
         let (base, end) = (segment.base, segment.next_offset);
         // An empty log that begins anew at its start has nothing before it either.
         let anew = segment.size == 0 && base == self.bounds.start;
-        if anew || self.snapshot_at > end {
-            // An older one may be left; the next roll writes another.
-            self.snapshot_at = Offset::NONE;
-        }
         while self.segments.back().is_some_and(|last| last.base >= base || anew) {
             self.segments.pop_back();
         }

@@ -17,7 +17,7 @@ use super::checkpoint::Checkpoints;
 use super::commit::Committer;
 use super::error::StorageError;
 use super::index::SparseIndex;
-use super::journal::{JournalIdentity, Recovered, Ring, RingFiles};
+use super::journal::{JournalIdentity, LogRecord, Recovered, Ring, RingFiles};
 use super::log::Log;
 use super::read_ahead::ReadAhead;
 use super::recent::{Recent, SegmentKey};
@@ -123,8 +123,15 @@ pub struct Store {
     recovered: RefCell<Arc<Recovered>>,
     undurable_bytes: Cell<u64>,
     waiting_for_room: RefCell<Vec<oneshot::Sender<()>>>,
-    logs: RefCell<BTreeMap<u64, Weak<Log>>>,
+    logs: RefCell<BTreeMap<u64, Listed>>,
     last_log: Cell<u64>,
+}
+
+/// A log as checkpoints know it.
+enum Listed {
+    Open(Weak<Log>),
+    /// It changes no more, and its owner may have let it go: every manifest has to list it all the same.
+    Closed(LogRecord),
 }
 
 /// Files and indexes that give way to others.
@@ -219,17 +226,39 @@ impl Store {
 
     /// All logs that are open, the one opened first first.
     pub(super) fn logs(&self) -> Vec<Rc<Log>> {
-        self.logs.borrow().values().filter_map(Weak::upgrade).collect()
+        let logs = self.logs.borrow();
+        let open = logs.values().filter_map(|listed| match listed {
+            Listed::Open(log) => log.upgrade(),
+            Listed::Closed(_) => None,
+        });
+        open.collect()
+    }
+
+    /// The records of the logs that were closed. An error if one is gone without having been: only the journal may have what
+    /// it acknowledged.
+    pub(super) fn closed_records(&self) -> Result<Vec<LogRecord>, StorageError> {
+        let logs = self.logs.borrow();
+        let mut records = vec![];
+        for listed in logs.values() {
+            match listed {
+                Listed::Closed(record) => records.push(record.clone()),
+                Listed::Open(log) if log.strong_count() == 0 => {
+                    return Err(StorageError::Poisoned("it was let go before it was closed".into()));
+                }
+                Listed::Open(_) => {}
+            }
+        }
+        Ok(records)
+    }
+
+    /// Keeps the record of a log that was closed.
+    pub(super) fn note_closed(&self, number: u64, record: LogRecord) {
+        self.logs.borrow_mut().insert(number, Listed::Closed(record));
     }
 
     /// Takes in a log that was opened.
     pub(super) fn register(&self, log: &Rc<Log>) {
-        self.logs.borrow_mut().insert(log.number, Rc::downgrade(log));
-    }
-
-    /// Keeps a closed log until the store closes: the last manifest must tell of it.
-    pub(super) fn keep_closed(&self, log: &Rc<Log>) {
-        self.checkpoints.closed_logs.borrow_mut().push(log.clone());
+        self.logs.borrow_mut().insert(log.number, Listed::Open(Rc::downgrade(log)));
     }
 
     /// Forgets a log that is on its way out.

@@ -202,7 +202,7 @@ pub(crate) fn run<T>(test: impl Future<Output = T>) -> T {
 }
 
 /// A journal that is soon full, and a threshold that a few batches reach.
-const JOURNAL: JournalLimits = JournalLimits {
+pub(crate) const JOURNAL: JournalLimits = JournalLimits {
     first_file_bytes: 64 << 10,
     bytes_max: 256 << 10,
     group_bytes_max: 16 << 10,
@@ -245,13 +245,13 @@ pub(crate) async fn simulated_store(device: &Rc<Simulated>, cache_bytes_max: u64
 
 /// As [`simulated_store`]; every append goes straight to its segment, so that the journal knows nothing of it.
 pub(crate) async fn bypassing_store(device: &Rc<Simulated>) -> Rc<Store> {
+    limited_store(device, JournalLimits { bypass_bytes: 1, bypassed_bytes_max: u64::MAX, ..JOURNAL }).await
+}
+
+/// As [`simulated_store`], with a journal of other bounds.
+pub(crate) async fn limited_store(device: &Rc<Simulated>, journal: JournalLimits) -> Rc<Store> {
     let start = JournalStart { shard: 0, journal: device.choose(u64::MAX), recovered: recovered(device) };
-    let limits = DiskLimits { reserve_bytes: 1 << 20 };
-    let disk = Disk::simulated(device.clone(), limits).await.expect("the simulated disk is there");
-    let journal = JournalLimits { bypass_bytes: 1, bypassed_bytes_max: u64::MAX, ..JOURNAL };
-    let limits =
-        StoreLimits { cache_bytes_max: 1 << 20, open_files_max: 2, journal, ..StoreLimits::default() };
-    Store::open(disk, limits, start).await.expect("a journal")
+    shard_within(device, (1 << 20, journal), start).await.expect("a journal")
 }
 
 /// One shard's store over a simulated disk.
@@ -260,10 +260,18 @@ pub(crate) async fn simulated_shard(
     cache_bytes_max: u64,
     start: JournalStart,
 ) -> Result<Rc<Store>, StorageError> {
+    shard_within(device, (cache_bytes_max, JOURNAL), start).await
+}
+
+/// As [`simulated_shard`], with other bounds.
+pub(crate) async fn shard_within(
+    device: &Rc<Simulated>,
+    (cache_bytes_max, journal): (u64, JournalLimits),
+    start: JournalStart,
+) -> Result<Rc<Store>, StorageError> {
     let limits = DiskLimits { reserve_bytes: 1 << 20 };
     let disk = Disk::simulated(device.clone(), limits).await.expect("the simulated disk is there");
-    let limits =
-        StoreLimits { cache_bytes_max, open_files_max: 2, journal: JOURNAL, ..StoreLimits::default() };
+    let limits = StoreLimits { cache_bytes_max, open_files_max: 2, journal, ..StoreLimits::default() };
     Store::open(disk, limits, start).await
 }
 

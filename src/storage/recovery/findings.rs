@@ -71,9 +71,11 @@ impl Findings {
     }
 
     /// Takes out the segments that lie wholly below the log start: their deletion was under way. Whether they are
-    /// whole does not matter any more. One whose producers no later snapshot knows is still needed.
-    fn take_below(&mut self, log_start: Offset, snapshot_at: Offset) -> Vec<Offset> {
-        let gone = |pair: &&[Found]| pair[1].base <= log_start.min(snapshot_at);
+    /// whole does not matter any more. One whose producers no snapshot at or below the log start knows is still needed: one
+    /// above it may go with a cut.
+    fn take_below(&mut self, log_start: Offset) -> Vec<Offset> {
+        let covered = self.snapshots.iter().find(|offset| **offset <= log_start).copied();
+        let gone = |pair: &&[Found]| covered.is_some_and(|covered| pair[1].base <= covered);
         let below = self.segments.windows(2).take_while(gone).count();
         self.segments.drain(..below).map(|found| found.base).collect()
     }
@@ -112,16 +114,14 @@ impl Recovery<'_> {
         }
         if let Some(cut) = past.cut {
             self.remove_segments(findings.take_from(cut)).await?;
-            self.remove_snapshots_above(&mut findings, cut).await?;
+            // A cut below the log start left nothing, also no producers.
+            let kept = if cut < past.log_start { Offset::NONE } else { cut };
+            self.remove_snapshots_above(&mut findings, kept).await?;
         }
+        self.remove_segments(findings.take_below(past.log_start)).await?;
         let known_at = past.written.as_ref().map_or(Offset::NONE, |written| written.next_offset);
-        let older = findings.snapshots.iter().find(|offset| **offset <= known_at).copied();
         findings.snapshots.retain(|offset| *offset > known_at);
         findings.snapshot = self.newest_snapshot(&findings).await?;
-        // What the manifest knows would be lost with it, or when the log is cut: files count for what may be deleted.
-        let newest = findings.snapshot.as_ref().map(|(offset, _)| *offset);
-        self.snapshot_at = newest.or(older).unwrap_or(Offset::NONE);
-        self.remove_segments(findings.take_below(past.log_start, self.snapshot_at)).await?;
         Ok(Some(findings))
     }
 

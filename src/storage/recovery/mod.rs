@@ -48,7 +48,6 @@ struct Recovery<'a> {
     settings: LogSettings,
     epochs: EpochCache,
     epochs_stale: bool,
-    snapshot_at: Offset,
     /// Batches below this are in the snapshot already.
     replay_from: Offset,
     replay: &'a mut dyn FnMut(Replay),
@@ -74,7 +73,6 @@ impl Log {
             settings,
             epochs: EpochCache::default(),
             epochs_stale: false,
-            snapshot_at: Offset::NONE,
             replay_from: Offset::ZERO,
             replay,
         };
@@ -161,7 +159,6 @@ impl Recovery<'_> {
             epochs: std::mem::take(&mut self.epochs),
             writer: None,
             waiting: Waiting::default(),
-            snapshot_at: self.snapshot_at,
             phase: Phase::Open,
             on_disk,
             end_unsettled: false,

@@ -2,10 +2,16 @@
 
 mod bounds;
 mod busy_retention;
+mod bypass;
 mod crash;
+mod damaged_journal;
+mod damaged_segments;
 mod deleted_readers;
 mod failures;
+mod full_disk;
+mod identity;
 mod invariants;
+mod journal_failures;
 mod log_files;
 mod lookup;
 mod lookup_model;
@@ -13,4 +19,7 @@ mod reading;
 mod recovery;
 mod removal;
 mod retention_model;
+mod stale_bytes;
+mod starts;
 mod timestamps;
+mod truncation;

@@ -1,10 +1,7 @@
 //! What a round leaves, case by case.
 
-use std::sync::Arc;
-
 use super::*;
 use crate::storage::testing::{run, simulated_store};
-use crate::storage::{JournalStart, Recovered};
 
 fn owned(records: &[(i64, &str, Option<&str>)]) -> Vec<(i64, String, Option<String>)> {
     records.iter().map(|(o, k, v)| (*o, (*k).to_owned(), v.map(str::to_owned))).collect()
@@ -396,26 +393,6 @@ fn segments_of_the_same_size_after_a_cut_are_others() {
         log.roll().await;
         assert!(log.log.are_in_place(&segments[..2], log.log.compaction.generation()), "they look the same");
         assert!(!log.log.are_in_place(&segments[..2], generation));
-    });
-}
-
-#[test]
-fn nothing_is_rewritten_without_a_later_snapshot_of_its_producers() {
-    run(async {
-        let device = Simulated::new(16);
-        let log = fresh(&device).await;
-        log.put(&[("a", Some("1")), ("a", Some("2"))], 1).await;
-        log.roll().await;
-        log.put(&[("b", Some("1"))], 1).await;
-        device.damage(&testing::simulated_file("00000000000000000002.producers"), Vec::clear);
-        // The manifest, which knows them too, is lost.
-        let start = JournalStart { shard: 0, journal: 1, recovered: Arc::new(Recovered::none()) };
-        let store = testing::simulated_shard(&device, 10_000, start).await.expect("a journal");
-        let again = open(&store, settings()).await.expect("it opens");
-        again.settle().await;
-        assert_eq!(again.compact(100).await.read_bytes, 0);
-        again.roll().await;
-        assert_eq!(again.compact(100).await.removed_records, 1, "there is one now");
     });
 }
 
