@@ -75,8 +75,8 @@ pub fn start(settings: &Arc<BrokerSettings>) -> Result<(Running, Started), Serve
     let Booted { mut superblock, controller, handle } =
         cluster::open(Boot { settings: settings.clone(), endpoints, features })?;
     let image = handle.image();
-    remove_strays(settings, &image)?;
     let recovered = Arc::new(recover_journals(settings)?);
+    remove_strays(settings, &image)?;
     let cpus = cpus::allowed();
     let shards = settings.shards.unwrap_or(u16::try_from(cpus.len()).unwrap_or(u16::MAX));
     let cpus = cpus::assign(&cpus, shards);

@@ -81,7 +81,7 @@ pub fn start(plan: Plan, links: Links) -> Result<ExecutorJoinHandle<()>, String>
         .map_err(|error| error.to_string())
 }
 
-async fn run(plan: Plan, links: Links) -> Result<(), String> {
+async fn run(mut plan: Plan, links: Links) -> Result<(), String> {
     let Links { mesh, mut notices, controller, ready } = links;
     let disk = Disk::open(&plan.data_dir, DiskLimits::default()).await;
     // Joining waits for every shard, so a shard that cannot go on joins first and reports after.
@@ -101,7 +101,8 @@ async fn run(plan: Plan, links: Links) -> Result<(), String> {
     let start = JournalStart {
         shard: id.0,
         journal: uuid::Uuid::new_v4().as_u64_pair().0,
-        recovered: plan.recovered.clone(),
+        // Not kept beside the store: it lets go of it once every partition is open.
+        recovered: std::mem::replace(&mut plan.recovered, Arc::new(Recovered::none())),
     };
     let store = Store::open(disk, limits, start).await.map_err(|error| error.to_string())?;
     let shard = Shard::new(ShardParts {

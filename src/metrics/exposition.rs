@@ -83,6 +83,9 @@ const FAMILIES: &[Family] = &[
     }),
     gauge("corelog_connections_open", "Connections that are open.", |m| m.connections.open.get()),
     gauge("corelog_partitions", "Partitions owned.", |m| m.logs.partitions.get()),
+    gauge("corelog_partitions_offline", "Partitions that could not be opened; the log says why.", |m| {
+        m.logs.offline.get()
+    }),
     gauge("corelog_logs_poisoned", "Logs that take no appends since a write or flush failed.", |m| {
         m.logs.poisoned.get()
     }),

@@ -53,6 +53,8 @@ pub struct Connections {
 pub struct Logs {
     /// Partitions that this shard owns.
     pub partitions: Gauge,
+    /// Partitions that could not be opened.
+    pub offline: Gauge,
     /// Logs that take no more appends since a write or flush failed.
     pub poisoned: Gauge,
     pub appended_records: Counter,

@@ -64,6 +64,7 @@ impl Shard {
     fn gauge(&self) {
         let logs = &self.metrics().logs;
         logs.partitions.set(self.table().len() as u64);
+        logs.offline.set(self.table().offline() as u64);
         logs.cache_bytes.set(self.store().cache().used_bytes());
         let counts = self.store().counts();
         logs.journal_groups.set(counts.groups);

@@ -254,6 +254,8 @@ impl State {
     fn take_file(&mut self, base: Offset) -> LongFile {
         let writer = self.writer.take_if(|writer| writer.segment == base);
         let reserved = std::mem::take(&mut self.on_disk.reserved);
+        // Whoever takes it cuts it.
+        self.on_disk.torn = false;
         LongFile { writer: writer.map(|writer| writer.file), reserved }
     }
 }

@@ -248,6 +248,16 @@ impl Log {
             let _names = self.names.read().await.map_err(|_| StorageError::Closed)?;
             disk.open_file(&path, Access::Durable).await.map_err(failed())?
         };
+        let torn_after = {
+            let state = self.state.borrow();
+            let found = state.segments.iter().find(|other| other.base == segment);
+            found.filter(|_| state.on_disk.torn).map(|found| found.written)
+        };
+        if let Some(written) = torn_after {
+            // What a crash left behind the last batch must never come back behind later ones.
+            file.truncate(written).await.map_err(failed())?;
+            self.state.borrow_mut().on_disk.torn = false;
+        }
         let allocated = file.size().await.map_err(failed())?;
         if allocated == 0 {
             disk.sync_directory(&self.directory).await.map_err(failed())?;

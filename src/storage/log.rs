@@ -189,6 +189,9 @@ pub(super) struct OnDisk {
     pub reserved: bool,
     /// The epoch checkpoint lacks something.
     pub epochs_stale: bool,
+    /// The active segment's file goes on with bytes that are no batch, as a crash left it: they are cut off before anything
+    /// is written there. Until then every start finds the same end.
+    pub torn: bool,
 }
 
 pub(super) struct State {

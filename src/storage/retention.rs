@@ -379,6 +379,7 @@ impl State {
         self.flow.undurable_bytes = 0;
         self.flow.durable_at = self.end_position();
         self.flow.asked_to = self.flow.asked_to.min(end);
+        self.on_disk.torn = false;
         let bounds = self.bounds;
         for waiter in self.waiting.durable.drain(..) {
             let error = StorageError::OutOfRange { offset: waiter.end, start: bounds.start, end };

@@ -40,8 +40,7 @@ use crate::model::{LeaderEpoch, Offset};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReplayError {
     #[error(
-        "the journal's file {file} has format {found}, which this version cannot read: start the version that wrote it and stop \
-         it cleanly, or go on with that version"
+        "the journal's file {file} has format {found}, which this version cannot read: go on with the version that wrote it"
     )]
     UnknownFormat { file: String, found: u16 },
 }

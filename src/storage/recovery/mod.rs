@@ -5,7 +5,7 @@
 //! the next checkpoint writes it.
 //!
 //! Key invariant: nothing that was durable is cut. Only what follows the last valid batch of the last segment is cut off,
-//! durably, before the log is served. A gap or damage before it is an error of this log alone, and nothing is deleted. What is
+//! durably, before anything is written there. A gap or damage before it is an error of this log alone, and nothing is deleted. What is
 //! read is bounded by the distance to the last checkpoint, not by the size of the log.
 
 mod findings;
@@ -50,6 +50,8 @@ struct Recovery<'a> {
     epochs_stale: bool,
     /// Batches below this are in the snapshot already.
     replay_from: Offset,
+    /// The last segment's file is longer than its batches.
+    torn: bool,
     replay: &'a mut dyn FnMut(Replay),
 }
 
@@ -74,6 +76,7 @@ impl Log {
             epochs: EpochCache::default(),
             epochs_stale: false,
             replay_from: Offset::ZERO,
+            torn: false,
             replay,
         };
         let past = Past::of(store.recovered().replay_of(place.in_journal()))?;
@@ -125,8 +128,12 @@ impl Recovery<'_> {
             let failed = StorageError::io("writing", &metadata);
             self.store.disk().replace_file(&metadata, place.metadata().into_bytes()).await.map_err(failed)?;
         }
-        let on_disk =
-            OnDisk { directory: findings.is_some(), epochs_stale: self.epochs_stale, reserved: false };
+        let on_disk = OnDisk {
+            directory: findings.is_some(),
+            epochs_stale: self.epochs_stale,
+            reserved: self.torn,
+            torn: self.torn,
+        };
         let mut state = self.state(segments, on_disk);
         state.manifest_base = past.written.as_ref().map_or(Offset::ZERO, |written| written.base);
         self.replay_journal(&mut state, past).await?;

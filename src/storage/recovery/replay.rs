@@ -76,6 +76,8 @@ impl Recovery<'_> {
             let bases = state.segments.iter().rev().filter(|segment| segment.written > 0);
             let bases = bases.map(|segment| segment.base).collect();
             self.remove_segments(bases).await?;
+            state.on_disk.torn = false;
+            state.on_disk.reserved = false;
             let active = Segment::new(start);
             state.flow = Flow::at_rest(&active);
             state.segments = [active].into();

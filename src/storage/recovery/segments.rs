@@ -181,7 +181,11 @@ impl Recovery<'_> {
         }
         let until = past.cut.unwrap_or(Offset(i64::MAX));
         let (segment, end) = self.scan(found, Start::at_base(found.base), until).await?;
-        self.cut(&segment, found, &end).await?;
+        if past.cut.is_some() {
+            self.cut(&segment, found, &end).await?;
+        } else {
+            self.torn = end != End::File;
+        }
         // It may grow again: what described it as finished goes first.
         self.remove_index(found).await?;
         Ok(segment)
@@ -193,7 +197,7 @@ impl Recovery<'_> {
             return Ok(start.segment);
         }
         let (segment, end) = self.scan(found, start, Offset(i64::MAX)).await?;
-        self.cut(&segment, found, &end).await?;
+        self.torn = end != End::File;
         if let Some(summary) = self.summary(found).await?
             && summary.size > segment.size
         {
@@ -271,7 +275,7 @@ impl Recovery<'_> {
             if lost > 0 {
                 tracing::warn!(
                     path = %path.display(), position = frontier.position, bytes = lost, %reason,
-                    "cutting a torn tail off the log"
+                    "a torn tail is cut off the log"
                 );
             }
         }

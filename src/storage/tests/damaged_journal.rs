@@ -179,7 +179,7 @@ fn a_journal_of_another_version_stops_the_start_and_nothing_is_touched() {
             });
             let before = everything(&device);
             let ReplayError::UnknownFormat { file, found } =
-                plan_replay(remove(&device, &[])).err().expect("the start is refused");
+                plan_replay(remove(&device, &[])).expect_err("the start is refused");
             assert_eq!((file.as_str(), found), (name, 2));
             assert_eq!(everything(&device), before);
         }

@@ -27,6 +27,12 @@ async fn reopened(device: &Rc<Simulated>) -> Opened {
     open(&bypassing_store(device).await, settings()).await.expect("it opens")
 }
 
+/// Nothing of what lay behind the last batch is left when it is written to again.
+fn assert_ends_in_zeros(device: &Simulated, from: usize) {
+    let content = device.content(&simulated_file(FIRST)).expect("there");
+    assert!(content.len() >= from && content[from..].iter().all(|byte| *byte == 0));
+}
+
 #[test]
 fn a_torn_batch_and_all_after_it_are_cut() {
     run(async {
@@ -34,8 +40,13 @@ fn a_torn_batch_and_all_after_it_are_cut() {
         device.damage(&simulated_file(FIRST), |bytes| bytes.truncate(9 * 161 + 100));
         let log = reopened(&device).await;
         assert_eq!(log.bases().await, (0..9).collect::<Vec<i64>>());
-        assert_eq!(device.content(&simulated_file(FIRST)).expect("there").len(), 9 * 161, "cut for good");
+        assert_eq!(
+            device.content(&simulated_file(FIRST)).expect("there").len(),
+            9 * 161 + 100,
+            "not touched"
+        );
         assert_eq!(log.put(1, 10).await, 9, "the offset of what was never acknowledged is free");
+        assert_ends_in_zeros(&device, 9 * 161 + 71);
     });
 }
 
@@ -49,7 +60,8 @@ fn garbage_after_the_last_batch_is_cut() {
         });
         let log = reopened(&device).await;
         assert_eq!(log.bases().await.len(), 10);
-        assert_eq!(device.content(&simulated_file(FIRST)).expect("there").len(), 10 * 161);
+        assert_eq!(log.put(1, 10).await, 10);
+        assert_ends_in_zeros(&device, 10 * 161 + 71);
     });
 }
 
