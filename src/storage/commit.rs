@@ -195,7 +195,7 @@ impl Store {
         }
         let size = group_size_bytes(group.entries_bytes);
         let slot = self.slot(size as u64).await?;
-        let file = committer.files.file(slot.file);
+        let file = committer.files.file(slot.file).ok_or(StorageError::Closed)?;
         let failed = || StorageError::io("writing", committer.files.directory());
         let mut buffer = self.disk().write_buffer(size, IoClass::Journal).await.map_err(failed())?;
         let crc = group.fill(

@@ -38,6 +38,7 @@ pub struct RingFiles {
     identity: JournalIdentity,
     files: RefCell<Vec<Rc<File>>>,
     growing: Cell<bool>,
+    closed: Cell<bool>,
 }
 
 impl RingFiles {
@@ -45,12 +46,17 @@ impl RingFiles {
     pub async fn create(disk: Rc<Disk>, identity: JournalIdentity) -> io::Result<Self> {
         let directory = disk.directory().join(JOURNAL_DIRECTORY);
         disk.create_directory(&directory).await?;
-        Ok(Self { disk, directory, identity, files: RefCell::default(), growing: Cell::new(false) })
+        let (growing, closed) = (Cell::new(false), Cell::new(false));
+        Ok(Self { disk, directory, identity, files: RefCell::default(), growing, closed })
     }
 
     /// Makes a file of `bytes`, which are whole blocks; it is then the last one.
     pub async fn add(&self, bytes: u64) -> io::Result<()> {
         debug_assert!(bytes.is_multiple_of(GROUP_ALIGN_BYTES as u64));
+        if self.closed.get() {
+            // Its number would be that of a file that is still needed.
+            return Err(io::Error::other("the journal is closed"));
+        }
         let JournalIdentity { journal, incarnation, shard } = self.identity;
         let number = self.files.borrow().len() as u16;
         let path = self.directory.join(FileName::Journal { incarnation, shard, number }.to_string());
@@ -74,9 +80,9 @@ impl RingFiles {
         Ok(())
     }
 
-    /// The file of this number.
-    pub fn file(&self, number: usize) -> Rc<File> {
-        self.files.borrow()[number].clone()
+    /// The file of this number; none once they are closed.
+    pub fn file(&self, number: usize) -> Option<Rc<File>> {
+        self.files.borrow().get(number).filter(|_| !self.closed.get()).cloned()
     }
 
     /// Whether a file is being made; true from now on if none was.
@@ -116,6 +122,7 @@ impl RingFiles {
 
     /// Closes the files, once nothing is written any more.
     pub async fn close(&self) {
+        self.closed.set(true);
         let files: Vec<Rc<File>> = self.files.borrow_mut().drain(..).collect();
         for file in files {
             if let Err(error) = file.close().await {

@@ -199,6 +199,31 @@ fn closing_a_log_without_room_ends_and_answers_everybody() {
 }
 
 #[test]
+fn who_still_waits_for_the_journal_when_it_is_closed_gets_an_error() {
+    run(async {
+        let limits = JournalLimits { first_file_bytes: 28 << 10, bytes_max: 56 << 10, ..JOURNAL };
+        let device = Simulated::new(8);
+        let store = limited_store(&device, limits).await;
+        let log = log_of(&store, 0).await;
+        device.fail_writes_to(|path| !path.to_string_lossy().contains("-0000.journal"), Failure::StorageFull);
+        for at in 0..6 {
+            log.append(1, 3_000, 1_000).expect("accepted");
+            let _ = soon(log.log.wait_durable(Offset(at + 1))).await;
+        }
+        let start = log.log.clone();
+        let moved = glommio::spawn_local(async move { start.advance_log_start(Offset(3)).await });
+        turns(2_000).await;
+        assert!(soon(store.close()).await.expect("it ends").is_err());
+        device.heal();
+        let _ = soon(store.checkpoint()).await.expect("an answer");
+        let answer = soon(moved).await.expect("an answer");
+        assert!(matches!(answer, Err(StorageError::Poisoned(_))), "{answer:?}");
+        let store = limited_store(&device.crash(), limits).await;
+        assert_eq!(log_of(&store, 0).await.log.log_end_offset(), Offset(6), "no file was begun anew");
+    });
+}
+
+#[test]
 fn removing_a_log_without_room_gets_through_also_while_retention_waits() {
     run(async {
         let (device, store, log) = one(7).await;

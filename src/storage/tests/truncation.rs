@@ -92,7 +92,7 @@ fn what_is_appended_after_a_cut_is_not_cut_by_the_next_start() {
             assert_eq!(log.log.truncate_to(Offset(3)).await.expect("cut"), Offset(3));
             log.observed.durable.set(3);
             log.log.producers_rebuilt();
-            assert_eq!(log.put(1, 50).await, 3);
+            assert_eq!(log.put(1, 20_000).await, 3);
             let log = again(&device.crash()).await;
             assert_eq!(log.bases().await, [0, 1, 2, 3], "seed {seed}");
         }
@@ -117,7 +117,7 @@ fn what_is_appended_after_a_repeated_cut_is_not_cut_by_the_start_after_it() {
             }
             repeated += 1;
             let log = again(&device).await;
-            assert_eq!(log.put(1, 50).await, 3);
+            assert_eq!(log.put(1, 20_000).await, 3);
             let log = again(&device.crash()).await;
             assert_eq!(log.bases().await, [0, 1, 2, 3], "seed {seed}");
         });
