@@ -14,8 +14,9 @@ use corelog::model::{LeaderEpoch, Offset, PartitionIndex, TimestampMs, TopicId};
 use corelog::record::Codec;
 use corelog::record::builder::{BatchBuilder, NewRecord};
 use corelog::storage::{
-    JournalLimits, JournalStart, Log, LogObserver, LogPlace, LogSettings, ReadLimit, Store, StoreLimits,
-    load_journals, plan_replay,
+    CompactionLimits, CompactionReport, CompactionRound, CompactionSettings, JournalLimits, JournalStart,
+    Log, LogObserver, LogPlace, LogSettings, ReadLimit, Store, StoreLimits, Takeover, load_journals,
+    plan_replay,
 };
 
 use crate::measure::{Done, Measured};
@@ -51,6 +52,22 @@ impl Batch {
         let value = vec![b'v'; value_bytes];
         for _ in 0..records {
             builder.append(&NewRecord { timestamp: NOW, value: Some(&value), ..NewRecord::default() });
+        }
+        Self { bytes: builder.build(Offset::ZERO).expect("it has records"), records }
+    }
+
+    /// As [`Self::new`], the key of each record by its number.
+    pub fn keyed(records: u64, value_bytes: usize, key: impl Fn(u64) -> u64) -> Self {
+        let mut builder = BatchBuilder::new(Codec::None);
+        let value = vec![b'v'; value_bytes];
+        for record in 0..records {
+            let key = key(record).to_be_bytes();
+            builder.append(&NewRecord {
+                timestamp: NOW,
+                key: Some(&key),
+                value: Some(&value),
+                ..NewRecord::default()
+            });
         }
         Self { bytes: builder.build(Offset::ZERO).expect("it has records"), records }
     }
@@ -91,6 +108,7 @@ pub fn on_executor<T, F: Future<Output = T>>(
 /// One shard's logs.
 pub struct Engine {
     store: Rc<Store>,
+    takeover: Takeover,
     pub logs: Vec<Rc<Log>>,
 }
 
@@ -108,12 +126,12 @@ impl Engine {
     ) -> (Rc<Self>, Measured) {
         let start = Instant::now();
         let mut measured = Measured::new();
-        let store = open_store(disk, cache_bytes_max).await;
+        let (store, takeover) = open_store(disk, cache_bytes_max).await;
         let opened = {
             let store = store.clone();
             many(partitions, async move |number| {
                 let begun = Instant::now();
-                let log = open_log(&store, number).await;
+                let log = open_log(&store, number, settings()).await;
                 (log, begun.elapsed())
             })
             .await
@@ -124,7 +142,39 @@ impl Engine {
             logs.push(log);
         }
         measured.elapsed = start.elapsed();
-        (Rc::new(Self { store, logs }), measured)
+        (Rc::new(Self { store, takeover, logs }), measured)
+    }
+
+    /// Opens one log that is compacted, in segments of 16 MiB.
+    pub async fn open_compacted(disk: &Rc<Disk>, cache_bytes_max: u64) -> Rc<Self> {
+        let (store, takeover) = open_store(disk, cache_bytes_max).await;
+        let compaction =
+            CompactionSettings { compact: true, dirty_ratio_min_ppm: 0, ..CompactionSettings::default() };
+        let settings = LogSettings { segment_bytes: 16 << 20, compaction, ..settings() };
+        let logs = vec![open_log(&store, 0, settings).await];
+        Rc::new(Self { store, takeover, logs })
+    }
+
+    /// One round of compaction over all that may be compacted.
+    pub async fn compact(&self, log: usize) -> CompactionReport {
+        let log = &self.logs[log];
+        let round = CompactionRound {
+            now: NOW,
+            stable_end: log.durable_end_offset(),
+            producers: Default::default(),
+            limits: CompactionLimits::default(),
+        };
+        log.compact(round).await.expect("nothing fails")
+    }
+
+    /// Writes what is only in the journal to the segments.
+    pub async fn checkpoint(&self) {
+        self.store.checkpoint().await.expect("written");
+    }
+
+    /// Ends a recovery as a broker does: what was replayed is written, the old journal goes.
+    pub async fn take_over(&self) {
+        self.takeover.complete(&self.store, 0).await.expect("written");
     }
 
     /// Appends to a log and waits until that is durable.
@@ -175,22 +225,27 @@ impl Engine {
     }
 }
 
-async fn open_store(disk: &Rc<Disk>, cache_bytes_max: u64) -> Rc<Store> {
+async fn open_store(disk: &Rc<Disk>, cache_bytes_max: u64) -> (Rc<Store>, Takeover) {
     let files = load_journals(disk.directory()).expect("a readable directory");
     let recovered = Arc::new(plan_replay(files).expect("journals of this version"));
+    let takeover = Takeover::new(&recovered, 1);
     let mut journal = JournalLimits::default();
+    // For the measurement in docs/decisions/0007.
     if let Some(bytes) = std::env::var("BYPASS_BYTES").ok().and_then(|bytes| bytes.parse().ok()) {
         journal.bypass_bytes = bytes;
     }
     let limits = StoreLimits { cache_bytes_max, journal, ..StoreLimits::default() };
     let start = JournalStart { shard: 0, journal: 1, recovered };
-    Store::open(disk.clone(), limits, start).await.expect("a journal")
+    (Store::open(disk.clone(), limits, start).await.expect("a journal"), takeover)
 }
 
-async fn open_log(store: &Rc<Store>, number: usize) -> Rc<Log> {
+fn settings() -> LogSettings {
+    LogSettings { retention_ms: -1, delete_delay_ms: 0, ..LogSettings::default() }
+}
+
+async fn open_log(store: &Rc<Store>, number: usize, settings: LogSettings) -> Rc<Log> {
     let partition = PartitionIndex(number as i32);
     let place = LogPlace { topic: "bench".into(), topic_id: TopicId(uuid::Uuid::from_u128(7)), partition };
-    let settings = LogSettings { retention_ms: -1, delete_delay_ms: 0, ..LogSettings::default() };
     Log::open(store, place, settings, Rc::new(Nobody), &mut |_| {}).await.expect("a log that can be used")
 }
 

@@ -58,6 +58,7 @@ fn measure(partitions: usize, batches: (usize, usize)) -> Vec<Measured> {
         let (mut measured, more) = engine::on_executor(&directory, async |disk| {
             let (engine, measured) = Engine::open_measured(&disk, partitions, CACHE_BYTES).await;
             assert_eq!(engine.durable_records(), written, "nothing durable is lost");
+            engine.take_over().await;
             engine.fill(&small, batches.1).await;
             (measured, engine.durable_records())
         });
