@@ -99,7 +99,7 @@ impl Recovery<'_> {
             let start = if one.base == written.base { resumed(written) } else { Start::at_base(one.base) };
             let segment = match since.get(at + 1) {
                 Some(next) => self.closed(one, start, next.base).await?,
-                None => self.active(one, start).await?,
+                None => self.active(one, start, past).await?,
             };
             end = Some(segment.next_offset);
             segments.push(segment);
@@ -174,12 +174,13 @@ impl Recovery<'_> {
         Ok(segment)
     }
 
-    /// The active segment from where a manifest left it.
-    async fn active(&mut self, found: &Found, start: Start) -> Result<Segment, StorageError> {
+    /// The active segment from where a manifest left it, up to where the log was cut.
+    async fn active(&mut self, found: &Found, start: Start, past: &Past) -> Result<Segment, StorageError> {
         if found.size == start.segment.size {
             return Ok(start.segment);
         }
-        let (segment, end) = self.scan(found, start, Offset(i64::MAX)).await?;
+        let until = past.cut.unwrap_or(Offset(i64::MAX));
+        let (segment, end) = self.scan(found, start, until).await?;
         self.cut(&segment, found, &end).await?;
         if let Some(summary) = self.summary(found).await?
             && summary.size > segment.size
