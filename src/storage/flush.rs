@@ -87,7 +87,7 @@ impl Log {
             self.store.disk().home().drain();
             match self.do_work(work).await {
                 Ok(()) => warned = false,
-                Err(error) if error.is_storage_full() && self.may_wait_for_space() => {
+                Err(error) if error.is_storage_full() => {
                     if !std::mem::replace(&mut warned, true) {
                         tracing::warn!(log = %self.directory.display(), %error, "the log waits for space");
                     }
@@ -97,11 +97,6 @@ impl Log {
             }
             self.state.borrow_mut().tell_written();
         }
-    }
-
-    /// Whether someone may still be served once there is space: not of a log that is being closed.
-    fn may_wait_for_space(&self) -> bool {
-        matches!(self.state.borrow().phase, Phase::Open)
     }
 
     /// The disk is full. Who waits for the file learns of it and may come again: a checkpoint must not wait for ever. Who

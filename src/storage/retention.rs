@@ -28,6 +28,10 @@ impl Log {
             if matches!(state.phase, Phase::Closed | Phase::Removed) {
                 return Err(StorageError::Closed);
             }
+            if state.end_unsettled {
+                // What a failed cut left nobody knows before the next start.
+                state.phase.check()?;
+            }
             state.bounds
         };
         if offset > bounds.durable_end {

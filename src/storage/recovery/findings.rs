@@ -113,9 +113,9 @@ impl Recovery<'_> {
             disk.remove_file(&path).await.map_err(StorageError::io("removing", &path))?;
         }
         if let Some(cut) = past.cut {
-            self.remove_segments(findings.take_from(cut)).await?;
             // A cut below the log start left nothing, also no producers.
             let kept = if cut < past.log_start { Offset::NONE } else { cut };
+            self.remove_segments(findings.take_from(kept)).await?;
             self.remove_snapshots_above(&mut findings, kept).await?;
         }
         self.remove_segments(findings.take_below(past.log_start)).await?;

@@ -44,7 +44,8 @@ impl Past {
             }
         }
         let cut = past.cut.unwrap_or(Offset(i64::MAX));
-        past.written = past.written.filter(|written| written.next_offset <= cut);
+        // A cut below the log start left nothing.
+        past.written = past.written.filter(|written| written.next_offset <= cut && past.log_start <= cut);
         Ok(past)
     }
 }

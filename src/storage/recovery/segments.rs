@@ -108,7 +108,7 @@ impl Recovery<'_> {
             };
             let segment = match since.get(at + 1) {
                 Some(next) => self.closed(one, start, next.base).await?,
-                None => self.active(one, start).await?,
+                None => self.active(one, start, past).await?,
             };
             end = Some(segment.next_offset);
             segments.push(segment);
@@ -191,13 +191,18 @@ impl Recovery<'_> {
         Ok(segment)
     }
 
-    /// The active segment from where a manifest left it.
-    async fn active(&mut self, found: &Found, start: Start) -> Result<Segment, StorageError> {
+    /// The active segment from where a manifest left it, up to where the log was cut.
+    async fn active(&mut self, found: &Found, start: Start, past: &Past) -> Result<Segment, StorageError> {
         if found.size == start.segment.size {
             return Ok(start.segment);
         }
-        let (segment, end) = self.scan(found, start, Offset(i64::MAX)).await?;
-        self.torn = end != End::File;
+        let until = past.cut.unwrap_or(Offset(i64::MAX));
+        let (segment, end) = self.scan(found, start, until).await?;
+        if past.cut.is_some() {
+            self.cut(&segment, found, &end).await?;
+        } else {
+            self.torn = end != End::File;
+        }
         if let Some(summary) = self.summary(found).await?
             && summary.size > segment.size
         {

@@ -74,10 +74,13 @@ fn limits(device: &Simulated) -> JournalLimits {
     }
 }
 
+/// Which files a fault hits.
+type Hits = Box<dyn Fn(&Path) -> bool>;
+
 /// What fails in a life, if anything does; a full disk has room again some time later.
 fn fail(device: &Rc<Simulated>) {
     let ends_with = |suffix: &'static str| move |path: &Path| path.to_string_lossy().ends_with(suffix);
-    let (hits, failure): (Box<dyn Fn(&Path) -> bool>, Failure) = match device.choose(40) {
+    let (hits, failure): (Hits, Failure) = match device.choose(40) {
         0..4 => return device.fail_writes_after(device.choose(20)),
         4..7 => (Box::new(ends_with(".log")), Failure::StorageFull),
         7 => (Box::new(move |path| !ends_with(".journal")(path)), Failure::StorageFull),

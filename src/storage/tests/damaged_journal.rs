@@ -38,7 +38,8 @@ fn everything(device: &Simulated) -> Vec<(PathBuf, Vec<u8>)> {
     files.map(|(path, _)| (path.clone(), device.content(&path).expect("there"))).collect()
 }
 
-fn remove(device: &Simulated, names: &[String]) -> JournalFiles {
+/// What a start loads after an operator moved these files away.
+fn without(device: &Simulated, names: &[String]) -> JournalFiles {
     let files = everything(device).into_iter().filter_map(|(path, content)| {
         let name = path.file_name()?.to_str()?.to_owned();
         (!names.contains(&name)).then(|| (name, Bytes::from(content)))
@@ -100,7 +101,7 @@ fn a_damaged_group_in_the_middle_keeps_its_partition_offline_until_the_files_are
         assert_eq!(opened(&store_of_next, 1).await.expect("open").log.log_end_offset(), Offset(5));
         // The operator moves the files away that the message names, and accepts the loss.
         let device = device.crash();
-        let recovered = Arc::new(plan_replay(remove(&device, &[name.to_owned()])).expect("a known format"));
+        let recovered = Arc::new(plan_replay(without(&device, &[name.to_owned()])).expect("a known format"));
         let store = store_next(&device, &recovered).await;
         let log = opened(&store, 0).await.expect("it opens");
         assert_eq!(log.bases().await, [0], "what the last checkpoint had");
@@ -127,7 +128,7 @@ fn a_damaged_manifest_does_the_same_and_without_it_the_journal_is_taken_from_its
         takeover.complete(&store, 1).await.expect("taken over");
         assert!(device.content(&journal_file(name)).is_some(), "old files are kept");
         let device = device.crash();
-        let recovered = Arc::new(plan_replay(remove(&device, &[name.to_owned()])).expect("a known format"));
+        let recovered = Arc::new(plan_replay(without(&device, &[name.to_owned()])).expect("a known format"));
         let store = store_next(&device, &recovered).await;
         let log = opened(&store, 0).await.expect("it opens");
         assert_eq!(log.bases().await, [0, 1, 2, 3], "nothing is lost: the first group is still there");
@@ -179,7 +180,7 @@ fn a_journal_of_another_version_stops_the_start_and_nothing_is_touched() {
             });
             let before = everything(&device);
             let ReplayError::UnknownFormat { file, found } =
-                plan_replay(remove(&device, &[])).expect_err("the start is refused");
+                plan_replay(without(&device, &[])).expect_err("the start is refused");
             assert_eq!((file.as_str(), found), (name, 2));
             assert_eq!(everything(&device), before);
         }

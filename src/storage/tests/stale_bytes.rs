@@ -48,8 +48,8 @@ fn a_torn_group_is_not_replayed_and_what_was_before_it_is() {
             let device = device.crash();
             device.damage(&journal(1), |bytes| {
                 bytes.copy_from_slice(&before);
-                for (bit, sector) in changed.iter().enumerate().filter(|(bit, _)| written >> bit & 1 == 1) {
-                    let _ = bit;
+                let written = changed.iter().enumerate().filter(|(bit, _)| written >> bit & 1 == 1);
+                for (_, sector) in written {
                     let range = sector * SECTOR_BYTES..(sector + 1) * SECTOR_BYTES;
                     bytes[range.clone()].copy_from_slice(&after[range]);
                 }

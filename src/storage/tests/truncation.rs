@@ -8,13 +8,13 @@ use std::rc::Rc;
 
 use futures_lite::future::yield_now;
 
-use crate::io::Simulated;
+use crate::io::{Failure, Simulated};
 use crate::model::Offset;
 use crate::storage::journal::EntryKind;
 use crate::storage::testing::{
     Opened, open, place, recovered, run, settings, simulated_file, simulated_store,
 };
-use crate::storage::{LogSettings, sidecar};
+use crate::storage::{LogSettings, StorageError, sidecar};
 
 const SEEDS: u64 = 150;
 
@@ -27,13 +27,13 @@ async fn again(device: &Rc<Simulated>) -> Opened {
     open(&simulated_store(device, 1 << 20).await, tiny()).await.expect("it opens")
 }
 
-/// Ten durable batches in segments of two, seven of them in a manifest.
+/// Ten durable batches in segments of two, some of them in a manifest: fewer than a cut at 3 leaves, or more.
 async fn ten(seed: u64) -> (Rc<Simulated>, Opened) {
     let device = Simulated::new(seed);
     let log = again(&device).await;
     for at in 0..10 {
         log.put(1, 100).await;
-        if at == 6 {
+        if at == 6 * (seed % 2) {
             log.log.store().checkpoint().await.expect("a checkpoint");
         }
     }
@@ -199,5 +199,21 @@ fn a_log_that_was_cut_below_its_start_has_no_producers() {
         let log = again(&device.crash()).await;
         assert_eq!((log.log.log_start_offset(), log.log.log_end_offset()), (Offset(9), Offset(9)));
         assert_eq!((log.replayed.snapshot, &log.replayed.batches[..]), (None, &[][..]));
+    });
+}
+
+/// What it left nobody knows before the next start, which repeats the cut.
+#[test]
+fn after_a_failed_cut_the_log_start_stays() {
+    run(async {
+        let (device, log) = ten(7).await;
+        log.log.write_back(Offset(10)).await.expect("written");
+        device.fail_writes_to(|path| path.starts_with("/simulated/orders-3"), Failure::Device);
+        assert!(log.log.truncate_to(Offset(3)).await.is_err());
+        device.heal();
+        let refused = log.log.advance_log_start(Offset(10)).await;
+        assert!(matches!(refused, Err(StorageError::Poisoned(_))), "{refused:?}");
+        let log = again(&device.crash()).await;
+        assert_eq!(log.bases().await, [0, 1, 2]);
     });
 }
