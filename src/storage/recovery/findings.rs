@@ -115,7 +115,8 @@ impl Recovery<'_> {
         if let Some(cut) = past.cut {
             // A cut below the log start left nothing, also no producers.
             let kept = if cut < past.log_start { Offset::NONE } else { cut };
-            self.remove_segments(findings.take_from(kept)).await?;
+            // The snapshot at exactly the cut stays.
+            self.remove_files(findings.take_from(kept), &[LOG_SUFFIX, INDEX_SUFFIX]).await?;
             self.remove_snapshots_above(&mut findings, kept).await?;
         }
         self.remove_segments(findings.take_below(past.log_start)).await?;
@@ -127,11 +128,15 @@ impl Recovery<'_> {
 
     /// Removes, durably, what belongs to these segments.
     pub(super) async fn remove_segments(&self, bases: Vec<Offset>) -> Result<(), StorageError> {
+        self.remove_files(bases, &[LOG_SUFFIX, INDEX_SUFFIX, PRODUCERS_SUFFIX]).await
+    }
+
+    async fn remove_files(&self, bases: Vec<Offset>, suffixes: &[&str]) -> Result<(), StorageError> {
         if bases.is_empty() {
             return Ok(());
         }
         for base in bases {
-            for suffix in [LOG_SUFFIX, INDEX_SUFFIX, PRODUCERS_SUFFIX] {
+            for suffix in suffixes {
                 let path = place::file_of(&self.directory, base, suffix);
                 let failed = StorageError::io("removing", &path);
                 self.store.disk().remove_file(&path).await.map_err(failed)?;

@@ -217,3 +217,38 @@ fn after_a_failed_cut_the_log_start_stays() {
         assert_eq!(log.bases().await, [0, 1, 2]);
     });
 }
+
+/// What the snapshot at the base of a segment says holds although the segment goes.
+#[test]
+fn a_cut_at_the_log_start_keeps_the_producers_of_what_was_deleted() {
+    let (mut repeated, mut done) = (0, 0);
+    for seed in 0..SEEDS {
+        run(async {
+            let device = Simulated::new(seed);
+            let log = again(&device).await;
+            for _ in 0..6 {
+                log.put(1, 100).await;
+            }
+            log.log.write_back(Offset(6)).await.expect("written");
+            log.log.advance_log_start(Offset(4)).await.expect("advanced");
+            assert_eq!(log.log.segments()[0].base_offset, Offset(4));
+            let cutting = log.log.clone();
+            let cut = glommio::spawn_local(async move { cutting.truncate_to(Offset(4)).await });
+            if seed % 4 == 0 {
+                assert_eq!(cut.await.expect("cut"), Offset(4));
+                done += 1;
+            } else {
+                cut.detach();
+                for _ in 0..device.choose(60) {
+                    yield_now().await;
+                }
+            }
+            let device = device.crash();
+            repeated += u32::from(is_marked(&device));
+            let log = again(&device).await;
+            let covered = log.replayed.snapshot.unwrap_or(0) + log.replayed.batches.len() as u64;
+            assert_eq!(covered as i64, log.log.log_end_offset().0, "seed {seed}");
+        });
+    }
+    assert!(repeated > 0 && done > 0, "{repeated} {done}");
+}
