@@ -28,6 +28,10 @@ use crate::storage::{self, JournalStart, Recovered, Store, StoreLimits, Takeover
 /// How long connections may finish their answers when the broker stops.
 const DRAIN_WAIT: Duration = Duration::from_millis(200);
 
+/// How long logs are written to their segments when the broker stops. After that they are left to the journal, so that a
+/// stop with thousands of partitions ends in time.
+const CLOSE_WAIT: Duration = Duration::from_millis(2_500);
+
 /// What a shard is started with; it travels to the shard's thread.
 pub struct Plan {
     pub shards: u16,
@@ -192,9 +196,24 @@ async fn stop(server: &Rc<Server>, network: &Rc<Network>, tasks: Vec<Task<()>>, 
     }
     glommio::timer::sleep(DRAIN_WAIT).await;
     network.shut_down();
+    let store = server.shard().store().clone();
+    let hurrying = {
+        let store = store.clone();
+        glommio::spawn_local(async move {
+            glommio::timer::sleep(CLOSE_WAIT).await;
+            store.hurry();
+        })
+    };
     server.shard().table().close().await;
-    if let Err(error) = server.shard().store().close().await {
-        tracing::error!("the last checkpoint failed; the next start replays the journal: {error}");
+    hurrying.cancel().await;
+    match store.close().await {
+        Ok(0) => {}
+        Ok(left) => {
+            tracing::info!("{left} partitions were closed in a hurry; the next start replays the journal")
+        }
+        Err(error) => {
+            tracing::error!("the last checkpoint failed; the next start replays the journal: {error}")
+        }
     }
     server.shard().store().disk().quiesce().await;
     let _ = done.send(());

@@ -228,7 +228,7 @@ impl Disk {
     /// last, once the logs are closed.
     pub async fn quiesce(&self) {
         const LOOK_AGAIN: Duration = Duration::from_millis(1);
-        while self.refreshing.get() {
+        while self.refreshing.get() || kernel::is_busy() {
             self.sleep(LOOK_AGAIN).await;
         }
     }

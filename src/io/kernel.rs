@@ -5,15 +5,44 @@
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::UNIX_EPOCH;
 
 use super::disk::{FileFacts, Inspected};
 use super::memory::BLOCK_BYTES;
 use crate::model::TimestampMs;
 
+thread_local! {
+    /// What this executor's blocking thread has to do, also for those who no longer wait.
+    static UNDER_WAY: Arc<AtomicUsize> = Arc::default();
+}
+
+/// Counts for as long as it lives.
+struct UnderWay(Arc<AtomicUsize>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
 /// Runs `work` on the blocking thread.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    let count = UNDER_WAY.with(Arc::clone);
+    count.fetch_add(1, Ordering::AcqRel);
+    let counted = UnderWay(count);
+    let work = move || {
+        let result = work();
+        drop(counted);
+        result
+    };
     glommio::executor().spawn_blocking(work).await
+}
+
+/// Whether the blocking thread has something to do.
+pub(super) fn is_busy() -> bool {
+    UNDER_WAY.with(|count| count.load(Ordering::Acquire) > 0)
 }
 
 /// Creates the data directory and the probe file in it; returns the directory's absolute path.

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use glommio::Task;
-use glommio::sync::Semaphore;
 use hashbrown::HashMap;
 
 use super::Signal;
@@ -21,7 +20,7 @@ use crate::partition::{Partition, PartitionError};
 use crate::storage::{self, LogPlace, StorageError, Store};
 
 /// Logs that one shard opens, recovers or closes at the same time.
-const OPENING_MAX: u64 = 32;
+const OPENING_MAX: usize = 32;
 
 /// A topic as requests see it.
 #[derive(Clone)]
@@ -49,7 +48,6 @@ pub struct Table {
     shards: u16,
     store: Rc<Store>,
     metrics: Arc<ShardMetrics>,
-    opening: Rc<Semaphore>,
     /// Raised when a partition has opened or failed to.
     settled: Signal,
     topics: RefCell<HashMap<TopicId, Topic>>,
@@ -59,13 +57,11 @@ pub struct Table {
 impl Table {
     /// An empty table.
     pub fn new(me: ShardId, shards: u16, store: Rc<Store>, metrics: Arc<ShardMetrics>) -> Self {
-        let opening = Rc::new(Semaphore::new(OPENING_MAX));
         Self {
             me,
             shards,
             store,
             metrics,
-            opening,
             settled: Signal::default(),
             topics: RefCell::default(),
             partitions: RefCell::default(),
@@ -127,7 +123,8 @@ impl Table {
             self.topics.borrow_mut().insert(topic.id, entry);
             opening.extend(self.follow_topic(topic, &settings));
         }
-        opening
+        let table = self.clone();
+        at_most(OPENING_MAX, opening, move |id| table.clone().open(id))
     }
 
     /// Takes over broker-wide settings that topics fall back to.
@@ -151,26 +148,24 @@ impl Table {
     /// Closes every log; from now on no partition serves.
     pub async fn close(&self) {
         let slots: Vec<Slot> = self.partitions.borrow_mut().drain().map(|(_, slot)| slot).collect();
-        let mut closing = vec![];
-        for slot in slots {
-            if let Slot::Ready(partition) = slot {
-                partition.disturb();
-                let turns = self.opening.clone();
-                closing.push(glommio::spawn_local(async move {
-                    let _turn = turns.acquire_permit(1).await;
-                    if let Err(error) = partition.log().close().await {
-                        let id = partition.id();
-                        tracing::error!("the log of partition {id:?} is not closed cleanly: {error}");
-                    }
-                }));
+        let ready = slots.into_iter().filter_map(|slot| match slot {
+            Slot::Ready(partition) => Some(partition),
+            _ => None,
+        });
+        let closing = at_most(OPENING_MAX, ready.collect(), async |partition: Rc<Partition>| {
+            partition.disturb();
+            if let Err(error) = partition.log().close().await {
+                let id = partition.id();
+                tracing::error!("the log of partition {id:?} is not closed cleanly: {error}");
             }
-        }
+        });
         for task in closing {
             task.await;
         }
     }
 
-    fn follow_topic(self: &Rc<Self>, topic: &Arc<TopicImage>, settings: &Rc<TopicSettings>) -> Vec<Task<()>> {
+    /// Takes over a topic; returns its new partitions.
+    fn follow_topic(&self, topic: &Arc<TopicImage>, settings: &Rc<TopicSettings>) -> Vec<TopicPartition> {
         let mut opening = vec![];
         for (index, partition) in topic.partitions.iter().enumerate() {
             let id = TopicPartition { topic_id: topic.id, partition: PartitionIndex(index as i32) };
@@ -186,7 +181,7 @@ impl Table {
                 Some(_) => {}
                 None => {
                     self.partitions.borrow_mut().insert(id, Slot::Opening);
-                    opening.push(glommio::spawn_local(self.clone().open(id)));
+                    opening.push(id);
                 }
             }
         }
@@ -194,7 +189,6 @@ impl Table {
     }
 
     async fn open(self: Rc<Self>, id: TopicPartition) {
-        let _permit = self.opening.acquire_permit(1).await.expect("the semaphore is never closed");
         let Some(topic) = self.topic(id.topic_id) else { return };
         let Some(partition) = topic.image.partition(id.partition) else { return };
         let place =
@@ -245,6 +239,23 @@ impl Table {
         let delay = Duration::from_millis(topic.settings.retention.delete_delay_ms.max(0) as u64);
         storage::remove_unopened(&self.store, &place, delay).await
     }
+}
+
+/// Does `each` for all items, `count` of them at a time: a task for each of thousands would take memory for all at once.
+fn at_most<T: 'static>(count: usize, items: Vec<T>, each: impl AsyncFn(T) + 'static) -> Vec<Task<()>> {
+    let workers = count.min(items.len());
+    let (items, each) = (Rc::new(RefCell::new(items)), Rc::new(each));
+    let work = || {
+        let (items, each) = (items.clone(), each.clone());
+        glommio::spawn_local(async move {
+            loop {
+                let next = items.borrow_mut().pop();
+                let Some(item) = next else { return };
+                each(item).await;
+            }
+        })
+    };
+    (0..workers).map(|_| work()).collect()
 }
 
 fn exists(image: &Image, id: TopicPartition) -> bool {

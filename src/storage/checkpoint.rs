@@ -34,6 +34,10 @@ pub(super) struct Checkpoints {
     completed: Cell<u64>,
     failed: Cell<u64>,
     bypassed: Cell<(u64, u64)>,
+    /// Logs close without being written.
+    pub(super) hurried: Cell<bool>,
+    /// Logs that were closed so.
+    pub(super) left_to_journal: Cell<usize>,
 }
 
 impl Checkpoints {
@@ -59,6 +63,8 @@ impl Default for Checkpoints {
             completed: Cell::new(0),
             failed: Cell::new(0),
             bypassed: Cell::default(),
+            hurried: Cell::new(false),
+            left_to_journal: Cell::new(0),
         }
     }
 }
@@ -181,9 +187,17 @@ impl Store {
         Ok(())
     }
 
-    /// Leaves everything as a start finds it fastest: all logs closed, all of the journal in the segments.
-    pub async fn close(self: &Rc<Self>) -> Result<(), StorageError> {
-        let result = self.checkpoint().await;
+    /// Leaves everything as a start finds it fastest: all logs closed, all of the journal in the segments. Returns how many logs
+    /// were closed in a hurry ([`Self::hurry`]): then the journal keeps what it has, and the next start replays it.
+    pub async fn close(self: &Rc<Self>) -> Result<usize, StorageError> {
+        let left = self.checkpoints().left_to_journal.get();
+        let result = if left == 0 {
+            self.checkpoint().await.map(|()| 0)
+        } else {
+            // One that is under way gives up soon.
+            let turn = self.checkpoints().turn.acquire_permit(1).await;
+            turn.map(|_| left).map_err(|_| StorageError::Closed)
+        };
         self.committer().files.close().await;
         result
     }
@@ -196,7 +210,7 @@ fn newest_segment(record: &LogRecord) -> Offset {
 
 impl Log {
     /// What the manifest says of this log, if all of it is in its files. What is removed has no record.
-    fn record_at_rest(&self) -> Option<LogRecord> {
+    pub(super) fn record_at_rest(&self) -> Option<LogRecord> {
         let state = self.state.borrow();
         let rests = state.is_written_to(state.bounds.end) && state.phase.check_writing().is_ok();
         drop(state);
@@ -239,6 +253,9 @@ impl Log {
 
     /// Writes what the log has now to its segments; the record of that. `None` if the log was removed meanwhile.
     async fn write_record(self: &Rc<Self>) -> Result<Option<LogRecord>, StorageError> {
+        if self.store.is_hurried() {
+            return Err(StorageError::Closed);
+        }
         let record = self.record();
         let end = self.log_end_offset();
         match self.write_back(end).await {

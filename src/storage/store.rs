@@ -251,9 +251,26 @@ impl Store {
         Ok(records)
     }
 
-    /// Keeps the record of a log that was closed.
-    pub(super) fn note_closed(&self, number: u64, record: LogRecord) {
-        self.logs.borrow_mut().insert(number, Listed::Closed(record));
+    /// Keeps the record of a log that was closed; false if its files lack something.
+    pub(super) fn note_closed(&self, log: &Log) -> bool {
+        let Some(record) = log.record_at_rest() else { return false };
+        self.logs.borrow_mut().insert(log.number, Listed::Closed(record));
+        true
+    }
+
+    /// Takes note that a log was closed with its end in the journal only.
+    pub(super) fn leave_to_journal(&self, log: &Log) {
+        self.checkpoints.left_to_journal.set(self.checkpoints.left_to_journal.get() + 1);
+        self.logs.borrow_mut().remove(&log.number);
+    }
+
+    /// From now on logs close without being written to their segments: a stop must end, and the journal has it all.
+    pub fn hurry(&self) {
+        self.checkpoints.hurried.set(true);
+    }
+
+    pub(super) fn is_hurried(&self) -> bool {
+        self.checkpoints.hurried.get()
     }
 
     /// Takes in a log that was opened.
