@@ -22,6 +22,10 @@ SEGMENT_MS = 200
 # How often the active segment is closed, so that compaction may have it, and how often is looked whether it is done.
 NUDGE_SECONDS = 0.6
 LOOK_SECONDS = 0.05
+TRAFFIC_TOPIC, TRAFFIC_PARTITIONS = "traffic", 8
+# Half of a new journal for each of two shards, in batches that go through it and not past it.
+TRAFFIC_BYTES, TRAFFIC_BATCH_BYTES = 20_000_000, 96_000
+TRAFFIC_BATCH = wire.batch([b"." * TRAFFIC_BATCH_BYTES])
 # As Java's console consumer and Corelog's command tell an offset.
 TOLD_OFFSET = re.compile(rb"^(?:Partition:0\t)?Offset:(\d+)\t", re.MULTILINE)
 
@@ -64,8 +68,11 @@ class Keyed:
         self.append(b"nudge-%d" % self.end, b"stays")
 
     def check_end(self):
+        """What was sent is there, and nothing else, as soon as the partition serves."""
+        deadline = time.monotonic() + wire.OPENING_SECONDS_MAX
         with wire.Connection(self.broker.bootstrap) as connection:
-            found = connection.settled_offset(self.topic, 0)
+            while (found := connection.offset(self.topic, 0))[0] != 0 and time.monotonic() < deadline:
+                time.sleep(0.02)
         check(found == (0, self.end), f"the partition's end is (error, offset) {found}, not {(0, self.end)}")
 
     def expected(self):
@@ -78,12 +85,25 @@ class Keyed:
         began = time.monotonic()
         while time.monotonic() - began < COMPACTED_SECONDS_MAX:
             self.nudge()
+            traffic(self.broker)
             nudged = time.monotonic()
             while time.monotonic() - nudged < NUDGE_SECONDS:
                 if (count := record_count(self.broker, self.topic)) == len(self.expected()):
                     return time.monotonic() - began
                 time.sleep(LOOK_SECONDS)
         raise Failure(f"after {COMPACTED_SECONDS_MAX} s {count} records are left, not {len(self.expected())}")
+
+
+def traffic(broker):
+    """What others send. Corelog compacts what is in segments; they bring it there at once, a quiet broker within 30 s."""
+    if broker.name != "Corelog":
+        return
+    with wire.Connection(broker.bootstrap) as connection:
+        if TRAFFIC_TOPIC not in connection.topics():
+            check(connection.create_topic(TRAFFIC_TOPIC, TRAFFIC_PARTITIONS) == 0, "the topic of others could not be created")
+        for number in range(TRAFFIC_BYTES // TRAFFIC_BATCH_BYTES):
+            error, _ = connection.settled_produce(TRAFFIC_TOPIC, number % TRAFFIC_PARTITIONS, TRAFFIC_BATCH)
+            check(error == 0, f"what others send is refused with {error}")
 
 
 def record_count(broker, topic):

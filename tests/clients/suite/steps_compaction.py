@@ -1,4 +1,4 @@
-"""Compacted topics: many producers' keyed text comes down to the newest record of each key, whatever reads it and whoever kills it."""
+"""Compacted topics: keyed text of many producers comes down to the newest record of each key, kills or not, for every reader."""
 
 import re
 import time
@@ -7,7 +7,7 @@ import broker as brokers
 import corpus
 import wire
 from exchange import CODECS, PRODUCERS, available
-from keyed import Keyed, check_all_readers, produce, seeded
+from keyed import Keyed, check_all_readers, produce, seeded, traffic
 from runner import Failure, Skip, check
 from steps_text import BATCH, log_directory
 from tools import ROOT, kafka_tool, run
@@ -109,6 +109,7 @@ class Compaction:
                 self.send(keyed, client, CODECS[number % len(CODECS)], rng)
                 for _ in range(KILLS_PER_ROUND[self.broker.name]):
                     keyed.nudge()
+                    traffic(self.broker)
                     time.sleep(rng.random() * KILL_SECONDS_MAX)
                     self.broker.kill()
                     self.broker.start()

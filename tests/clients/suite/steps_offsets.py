@@ -61,6 +61,7 @@ class Times:
             nudges += 1
             newest = {key: offset for offset, key, _ in self.records}
             left = [record for record in self.records if newest[record[1]] == record[0]]
+            keyed.traffic(self.broker)
             time.sleep(0.3)
             if keyed.record_count(self.broker, self.topic) == len(left):
                 self.records = left
