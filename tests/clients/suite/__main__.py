@@ -8,8 +8,10 @@ from pathlib import Path
 import broker as brokers
 import steps_admin
 import steps_command
+import steps_compaction
 import steps_crash
 import steps_hostile
+import steps_offsets
 import steps_producers
 import steps_restart
 import steps_text
@@ -26,6 +28,8 @@ SECTIONS = {
     "admin": steps_admin,
     "waiting": steps_waiting,
     "hostile": steps_hostile,
+    "offsets": steps_offsets,
+    "compaction": steps_compaction,
     "restart": steps_restart,
     "crash": steps_crash,
 }
@@ -59,7 +63,7 @@ def make_broker(chosen):
         chosen.fresh = brokers.Kafka
     else:
         binary = brokers.find_binary(chosen.broker_binary, tools.ROOT)
-        chosen.fresh = lambda: brokers.Corelog(binary)
+        chosen.fresh = lambda settings=None: brokers.Corelog(binary, settings)
     made = chosen.fresh()
     try:
         made.start()

@@ -205,6 +205,13 @@ class Connection:
         answer.number("i"), answer.string(), answer.number("i"), answer.number("i")
         return answer.number("h"), answer.number("q")
 
+    def settled_produce(self, topic, partition, records):
+        """As `produce`, asked again while the partition is still being opened."""
+        deadline = time.monotonic() + OPENING_SECONDS_MAX
+        while (found := self.produce(topic, partition, records)) and found[0] in OPENING and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return found
+
     def offset(self, topic, partition, timestamp=-1):
         """(error code, offset) by ListOffsets 1: -1 latest, -2 earliest."""
         body = i32(-1) + array([string(topic) + array([i32(partition) + i64(timestamp)])])
@@ -221,14 +228,20 @@ class Connection:
             time.sleep(0.02)
         return found
 
-    def fetch(self, topic, partition, offset, max_bytes=1 << 20, wait_ms=500):
-        """(error code, high watermark, record bytes) by Fetch 4."""
-        body = i32(-1) + i32(wait_ms) + i32(1) + i32(max_bytes) + i8(0)
-        body += array([string(topic) + array([i32(partition) + i64(offset) + i32(max_bytes)])])
-        answer = self.ask(FETCH, 4, body)
-        answer.number("i"), answer.number("i"), answer.string(), answer.number("i"), answer.number("i")
+    def fetch(self, topic, partition, offset, max_bytes=1 << 20, wait_ms=500, version=4):
+        """(error code, high watermark, record bytes) by Fetch 4, or by Fetch 10, which may bring zstd."""
+        later = version >= 10
+        body = i32(-1) + i32(wait_ms) + i32(1) + i32(max_bytes) + i8(0) + (i32(0) + i32(-1) if later else b"")
+        asked = (i32(-1) + i64(offset) + i64(-1) if later else i64(offset)) + i32(max_bytes)
+        body += array([string(topic) + array([i32(partition) + asked])]) + (array([]) if later else b"")
+        answer = self.ask(FETCH, version, body)
+        answer.number("i")
+        if later and ((refused := answer.number("h")), answer.number("i"))[0] != 0:
+            return refused, -1, b""
+        answer.number("i"), answer.string(), answer.number("i"), answer.number("i")
         error, mark = answer.number("h"), answer.number("q")
-        answer.number("q"), answer.array(lambda: (answer.number("q"), answer.number("q")))
+        answer.number("q"), answer.number("q") if later else None
+        answer.array(lambda: (answer.number("q"), answer.number("q")))
         length = answer.number("i")
         return error, mark, answer.take(max(0, length))
 
@@ -314,6 +327,18 @@ class Connection:
             return None
         answer.number("h")
         return {k: (a, b) for k, a, b in answer.array(lambda: tuple(answer.number("h") for _ in range(3)))}
+
+
+def batch_headers(data):
+    """(last offset, record count) of every whole batch in fetched bytes."""
+    at = 0
+    while at + 61 <= len(data):
+        base, length = struct.unpack(">qi", data[at : at + 12])
+        last_delta, count = struct.unpack(">i", data[at + 23 : at + 27])[0], struct.unpack(">i", data[at + 57 : at + 61])[0]
+        if at + 12 + length > len(data):
+            return
+        yield base + last_delta, count
+        at += 12 + length
 
 
 def create_topic(bootstrap, name, partitions=1, configs=None):

@@ -39,15 +39,16 @@ func franzProduce(args arguments) (int, error) {
 		return 0, err
 	}
 	defer client.Close()
-	all, err := lines(args.file)
+	all, err := records(args)
 	if err != nil {
 		return 0, err
 	}
 	var failed error
-	for number, line := range all {
+	for number, sent := range all {
 		want := int64(number)
-		client.Produce(ctx, &kgo.Record{Topic: args.topic, Partition: 0, Value: line}, func(r *kgo.Record, err error) {
-			if err == nil && args.acks != "0" && r.Offset != want {
+		client.Produce(ctx, &kgo.Record{Topic: args.topic, Partition: 0, Key: sent.key, Value: sent.value}, func(r *kgo.Record, err error) {
+			// Keyed text is sent to topics that hold some already.
+			if err == nil && args.acks != "0" && !args.keyed && r.Offset != want {
 				err = fmt.Errorf("record %d got offset %d", want, r.Offset)
 			}
 			if err != nil && failed == nil {
@@ -77,7 +78,7 @@ func franzConsume(args arguments) (int, error) {
 		return 0, err
 	}
 	end, _ := ends.Lookup(args.topic, 0)
-	out, err := newLineWriter(args.out)
+	out, err := newLineWriter(args)
 	if err != nil {
 		return 0, err
 	}
@@ -90,7 +91,7 @@ func franzConsume(args arguments) (int, error) {
 			return out.count, failures[0].Err
 		}
 		fetches.EachRecord(func(record *kgo.Record) {
-			out.add(record.Value)
+			out.add(record.Offset, record.Key, record.Value)
 			next = record.Offset + 1
 		})
 	}

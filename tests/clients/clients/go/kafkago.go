@@ -29,14 +29,14 @@ func kafkagoProduce(args arguments) (int, error) {
 		BatchTimeout: 5 * time.Millisecond, RequiredAcks: kafkagoAcks[args.acks], Compression: kafkagoCodecs[args.codec],
 		AllowAutoTopicCreation: true, MaxAttempts: 20,
 	}
-	all, err := lines(args.file)
+	all, err := records(args)
 	if err != nil {
 		return 0, err
 	}
 	for from := 0; from < len(all); from += 4000 {
 		messages := make([]kafka.Message, 0, 4000)
-		for _, line := range all[from:min(from+4000, len(all))] {
-			messages = append(messages, kafka.Message{Value: line})
+		for _, sent := range all[from:min(from+4000, len(all))] {
+			messages = append(messages, kafka.Message{Key: sent.key, Value: sent.value})
 		}
 		if err := writer.WriteMessages(ctx, messages...); err != nil {
 			return from, err
@@ -62,7 +62,7 @@ func kafkagoConsume(args arguments) (int, error) {
 	if err := reader.SetOffset(kafka.FirstOffset); err != nil {
 		return 0, err
 	}
-	out, err := newLineWriter(args.out)
+	out, err := newLineWriter(args)
 	if err != nil {
 		return 0, err
 	}
@@ -71,7 +71,7 @@ func kafkagoConsume(args arguments) (int, error) {
 		if err != nil {
 			return out.count, err
 		}
-		out.add(message.Value)
+		out.add(message.Offset, message.Key, message.Value)
 		next = message.Offset + 1
 	}
 	return out.close()

@@ -12,7 +12,7 @@ import (
 
 type arguments struct {
 	bootstrap, topic, file, out, codec, acks string
-	idempotent                               bool
+	idempotent, keyed                        bool
 }
 
 type client struct {
@@ -27,29 +27,47 @@ var clients = map[string]client{
 	"kafkago": {kafkagoProduce, kafkagoConsume, kafkagoAdmin},
 }
 
-func lines(path string) ([][]byte, error) {
-	text, err := os.ReadFile(path)
+type record struct{ key, value []byte }
+
+// One record for each line of the file; with -keyed a tab and nothing after it is a tombstone.
+func records(args arguments) ([]record, error) {
+	text, err := os.ReadFile(args.file)
 	if err != nil {
 		return nil, err
 	}
-	return bytes.Split(bytes.TrimSuffix(text, []byte("\n")), []byte("\n")), nil
+	var found []record
+	for _, line := range bytes.Split(bytes.TrimSuffix(text, []byte("\n")), []byte("\n")) {
+		next := record{value: line}
+		if args.keyed {
+			next.key, next.value, _ = bytes.Cut(line, []byte("\t"))
+			if len(next.value) == 0 {
+				next.value = nil
+			}
+		}
+		found = append(found, next)
+	}
+	return found, nil
 }
 
 type lineWriter struct {
 	file   *os.File
 	buffer *bufio.Writer
+	keyed  bool
 	count  int
 }
 
-func newLineWriter(path string) (*lineWriter, error) {
-	file, err := os.Create(path)
+func newLineWriter(args arguments) (*lineWriter, error) {
+	file, err := os.Create(args.out)
 	if err != nil {
 		return nil, err
 	}
-	return &lineWriter{file: file, buffer: bufio.NewWriterSize(file, 1<<20)}, nil
+	return &lineWriter{file: file, buffer: bufio.NewWriterSize(file, 1<<20), keyed: args.keyed}, nil
 }
 
-func (w *lineWriter) add(value []byte) {
+func (w *lineWriter) add(offset int64, key, value []byte) {
+	if w.keyed {
+		fmt.Fprintf(w.buffer, "%d\t%s\t", offset, key)
+	}
 	w.buffer.Write(value)
 	w.buffer.WriteByte('\n')
 	w.count++
@@ -72,7 +90,7 @@ func run() error {
 		return fmt.Errorf("unknown client %s", os.Args[1])
 	}
 	var args arguments
-	var idempotent string
+	var idempotent, keyed string
 	flags := flag.NewFlagSet("go-clients", flag.ExitOnError)
 	flags.StringVar(&args.bootstrap, "bootstrap", "", "")
 	flags.StringVar(&args.topic, "topic", "", "")
@@ -81,10 +99,12 @@ func run() error {
 	flags.StringVar(&args.codec, "codec", "none", "")
 	flags.StringVar(&args.acks, "acks", "all", "")
 	flags.StringVar(&idempotent, "idempotent", "no", "")
+	flags.StringVar(&keyed, "keyed", "no", "")
 	if err := flags.Parse(os.Args[3:]); err != nil {
 		return err
 	}
 	args.idempotent = idempotent == "yes"
+	args.keyed = keyed == "yes"
 	switch os.Args[2] {
 	case "produce":
 		count, err := chosen.produce(args)

@@ -34,20 +34,28 @@ func saramaProduce(args arguments) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	all, err := lines(args.file)
+	all, err := records(args)
 	if err != nil {
 		return 0, err
 	}
 	go func() {
-		for _, line := range all {
-			producer.Input() <- &sarama.ProducerMessage{Topic: args.topic, Partition: 0, Value: sarama.ByteEncoder(line)}
+		for _, sent := range all {
+			message := &sarama.ProducerMessage{Topic: args.topic, Partition: 0}
+			if sent.key != nil {
+				message.Key = sarama.ByteEncoder(sent.key)
+			}
+			if sent.value != nil {
+				message.Value = sarama.ByteEncoder(sent.value)
+			}
+			producer.Input() <- message
 		}
 	}()
 	var failed error
 	for number := range all {
 		select {
 		case message := <-producer.Successes():
-			if args.acks != "0" && message.Offset != int64(number) && failed == nil {
+			// Keyed text is sent to topics that hold some already.
+			if args.acks != "0" && !args.keyed && message.Offset != int64(number) && failed == nil {
 				failed = fmt.Errorf("record %d got offset %d", number, message.Offset)
 			}
 		case problem := <-producer.Errors():
@@ -78,14 +86,14 @@ func saramaConsume(args arguments) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	out, err := newLineWriter(args.out)
+	out, err := newLineWriter(args)
 	if err != nil {
 		return 0, err
 	}
 	for next := int64(0); next < end; {
 		select {
 		case message := <-partition.Messages():
-			out.add(message.Value)
+			out.add(message.Offset, message.Key, message.Value)
 			next = message.Offset + 1
 		case <-time.After(30 * time.Second):
 			return out.count, errors.New("nothing came within 30 s")

@@ -14,6 +14,7 @@ const { values, positionals } = parseArgs({
     codec: { type: 'string', default: 'none' },
     acks: { type: 'string', default: 'all' },
     idempotent: { type: 'string', default: 'no' },
+    keyed: { type: 'string', default: 'no' },
   },
 })
 
@@ -31,6 +32,15 @@ function lines(path) {
   return found
 }
 
+// The records of the file; a tab and nothing after it is a tombstone.
+function records(args) {
+  return lines(args.file).map((line) => {
+    if (args.keyed !== 'yes') return { value: line }
+    const tab = line.indexOf(9)
+    return { key: line.subarray(0, tab), value: tab + 1 < line.length ? line.subarray(tab + 1) : null }
+  })
+}
+
 function check(condition, text) {
   if (!condition) throw new Error(`check failed: ${text}`)
 }
@@ -41,4 +51,4 @@ async function main(commands) {
   await run(values)
 }
 
-module.exports = { lines, check, main }
+module.exports = { records, check, main }

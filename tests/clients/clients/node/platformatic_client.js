@@ -1,7 +1,7 @@
 // @platformatic/kafka: produces lines of text and drives its admin client. It reads only in a group: no consume here.
 'use strict'
 
-const { check, lines, main } = require('./client_args.js')
+const { check, main, records } = require('./client_args.js')
 
 const BATCH_RECORDS = 4000
 
@@ -28,11 +28,12 @@ async function produce(args) {
     compression: args.codec,
     acks: args.acks === 'all' ? -1 : Number(args.acks),
   })
-  const all = lines(args.file)
+  const all = records(args)
   for (let first = 0; first < all.length; first += BATCH_RECORDS) {
-    const messages = all.slice(first, first + BATCH_RECORDS).map((value) => ({ topic: args.topic, partition: 0, value }))
+    const messages = all.slice(first, first + BATCH_RECORDS).map((record) => ({ topic: args.topic, partition: 0, ...record }))
     const answer = await producer.send({ messages })
-    if (args.acks !== '0') {
+    // Keyed text is sent to topics that hold some already.
+    if (args.acks !== '0' && args.keyed === 'no') {
       check(Number(answer.offsets[0].offset) === first, `the batch from ${first} got ${answer.offsets[0].offset}`)
     }
   }

@@ -6,7 +6,7 @@ import client_args
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from client_args import check, lines
+from client_args import check, line_of, records
 
 
 async def produce(args):
@@ -25,11 +25,11 @@ async def produce(args):
         batch.close()
         pending.append(await producer.send_batch(batch, args.topic, partition=0))
 
-    for line in lines(args.file):
-        if batch.append(key=None, value=line, timestamp=None) is None:
+    for key, value in records(args):
+        if batch.append(key=key, value=value, timestamp=None) is None:
             await send_full()
             batch = producer.create_batch()
-            check(batch.append(key=None, value=line, timestamp=None) is not None, "a line is larger than a batch")
+            check(batch.append(key=key, value=value, timestamp=None) is not None, "a line is larger than a batch")
         count += 1
     if batch.record_count():
         await send_full()
@@ -54,7 +54,7 @@ async def consume(args):
         while await consumer.position(partition) < end:
             batch = await consumer.getmany(partition, timeout_ms=1000, max_records=5000)
             for record in batch.get(partition, ()):
-                out.write((record.value or b"") + b"\n")
+                out.write(line_of(args, record.offset, record.key, record.value))
                 count += 1
     await consumer.stop()
     print(f"consumed {count}")

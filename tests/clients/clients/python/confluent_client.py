@@ -3,7 +3,7 @@
 import time
 
 import client_args
-from client_args import check, lines
+from client_args import check, line_of, records
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
@@ -32,10 +32,10 @@ def produce(args):
     }
     producer = Producer(settings, on_delivery=lambda error, _: failures.append(str(error)) if error else None)
     count = 0
-    for line in lines(args.file):
+    for key, value in records(args):
         while True:
             try:
-                producer.produce(args.topic, line, partition=0)
+                producer.produce(args.topic, value, key, partition=0)
                 break
             except BufferError:
                 producer.poll(0.1)
@@ -83,7 +83,7 @@ def consume(args):
                 elif error:
                     continue
                 else:
-                    out.write((message.value() or b"") + b"\n")
+                    out.write(line_of(args, message.offset(), message.key(), message.value()))
                     count += 1
     consumer.close()
     print(f"consumed {count}")
@@ -144,6 +144,15 @@ def check_records(args, admin, topic):
         check(listed.offset == want, f"{spec} gave {listed.offset}, not {want}")
 
 
+def offsets(args):
+    """-3 asks for the largest timestamp, as in the protocol."""
+    client = AdminClient({"bootstrap.servers": args.bootstrap})
+    for time in args.times:
+        spec = OffsetSpec.max_timestamp() if time == -3 else OffsetSpec.for_timestamp(time)
+        listed = client.list_offsets({TopicPartition(args.topic, 0): spec})
+        print(time, list(listed.values())[0].result(SECONDS_MAX).offset)
+
+
 def admin(args):
     client = AdminClient({"bootstrap.servers": args.bootstrap})
     check_topics(client, args.topic)
@@ -158,4 +167,4 @@ def admin(args):
 
 if __name__ == "__main__":
     arguments = client_args.parse()
-    {"produce": produce, "consume": consume, "admin": admin}[arguments.command](arguments)
+    {"produce": produce, "consume": consume, "admin": admin, "offsets": offsets}[arguments.command](arguments)

@@ -1,7 +1,7 @@
 """kafka-python: produces and reads lines of text without a group, and drives its admin client."""
 
 import client_args
-from client_args import check, lines
+from client_args import check, line_of, records
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, NewPartitions
 from kafka.errors import TopicAlreadyExistsError, UnknownTopicOrPartitionError
@@ -21,11 +21,12 @@ def produce(args):
         request_timeout_ms=REQUEST_TIMEOUT_MS,
     )
     last, count = None, 0
-    for line in lines(args.file):
-        last = producer.send(args.topic, line, partition=0)
+    for key, value in records(args):
+        last = producer.send(args.topic, value, key, partition=0)
         count += 1
     producer.flush(timeout=60)
-    if last is not None and acks != 0:
+    # Keyed text is sent to topics that hold some already.
+    if last is not None and acks != 0 and args.keyed == "no":
         offset = last.get(timeout=30).offset
         check(offset == count - 1, f"the last of {count} records got offset {offset}")
     producer.close()
@@ -43,7 +44,7 @@ def consume(args):
     with open(args.out, "wb") as out:
         while consumer.position(partition) < end:
             for record in consumer.poll(timeout_ms=1000, max_records=5000).get(partition, ()):
-                out.write((record.value or b"") + b"\n")
+                out.write(line_of(args, record.offset, record.key, record.value))
                 count += 1
     consumer.close(autocommit=False)
     print(f"consumed {count}")
@@ -89,6 +90,15 @@ def check_records(args, admin, topic):
     consumer.close(autocommit=False)
 
 
+def offsets(args):
+    partition = TopicPartition(args.topic, 0)
+    consumer = KafkaConsumer(bootstrap_servers=args.bootstrap, group_id=None)
+    for time in args.times:
+        found = consumer.offsets_for_times({partition: time})[partition]
+        print(time, found.offset if found else -1)
+    consumer.close(autocommit=False)
+
+
 def admin(args):
     client = KafkaAdminClient(bootstrap_servers=args.bootstrap, request_timeout_ms=REQUEST_TIMEOUT_MS)
     check_topics(client, args.topic)
@@ -110,4 +120,4 @@ def admin(args):
 
 if __name__ == "__main__":
     arguments = client_args.parse()
-    {"produce": produce, "consume": consume, "admin": admin}[arguments.command](arguments)
+    {"produce": produce, "consume": consume, "admin": admin, "offsets": offsets}[arguments.command](arguments)
