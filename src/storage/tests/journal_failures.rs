@@ -209,11 +209,16 @@ fn a_checkpoint_that_failed_long_ago_does_not_fail_a_full_journal() {
             let device = Simulated::new(seed);
             let store = limited_store(&device, JournalLimits { bytes_max: 112 << 10, ..small() }).await;
             let log = log_of(&store, 0).await;
-            log.put(1, 100).await;
-            device.fail_writes_to(is("manifest"), Failure::Device);
+            // Neither a checkpoint nor a further file until the first one is full.
+            let further =
+                |path: &Path| is("manifest")(path) || path.to_string_lossy().ends_with("-0001.journal");
+            device.fail_writes_to(further, Failure::Device);
+            for at in 0..6 {
+                assert_eq!(log.put(1, 3_000).await, at, "seed {seed}");
+            }
             assert!(store.checkpoint().await.is_err());
             device.heal();
-            for at in 1..60 {
+            for at in 6..60 {
                 assert_eq!(log.put(1, 3_000).await, at, "seed {seed}");
             }
         });
