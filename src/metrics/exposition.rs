@@ -99,18 +99,18 @@ const FAMILIES: &[Family] = &[
     counter(
         "corelog_journal_groups_total",
         "Durable writes of the journal; each answers all appends in it.",
-        |m| m.logs.journal_groups.get(),
+        |m| m.journal.groups.get(),
     ),
     counter("corelog_journal_bytes_total", "Bytes written to the journal, padding included.", |m| {
-        m.logs.journal_bytes.get()
+        m.journal.bytes.get()
     }),
     counter("corelog_bypasses_total", "Durable writes of bulk straight to a segment.", |m| {
-        m.logs.bypasses.get()
+        m.journal.bypasses.get()
     }),
     counter("corelog_bypassed_bytes_total", "Bytes written straight to segments.", |m| {
-        m.logs.bypassed_bytes.get()
+        m.journal.bypassed_bytes.get()
     }),
-    counter("corelog_checkpoints_total", "Checkpoints of the journal.", |m| m.logs.checkpoints.get()),
+    counter("corelog_checkpoints_total", "Checkpoints of the journal.", |m| m.journal.checkpoints.get()),
     counter("corelog_cache_hits_total", "Reads that the batch cache answered.", |m| m.logs.cache_hits.get()),
     counter("corelog_cache_misses_total", "Reads that went to the device.", |m| m.logs.cache_misses.get()),
     gauge("corelog_cache_bytes", "Bytes that the batch cache holds.", |m| m.logs.cache_bytes.get()),

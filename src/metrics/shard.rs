@@ -17,6 +17,7 @@ pub struct ShardMetrics {
     pub traffic: Traffic,
     pub connections: Connections,
     pub logs: Logs,
+    pub journal: Journal,
     pub compaction: Compaction,
     pub stages: StageLatencies,
 }
@@ -60,16 +61,6 @@ pub struct Logs {
     pub appended_records: Counter,
     pub appended_bytes: Counter,
     pub fetched_bytes: Counter,
-    /// Durable writes of the journal: each one answers all the appends that it covers, of whichever partitions.
-    pub journal_groups: Gauge,
-    /// Their bytes.
-    pub journal_bytes: Gauge,
-    /// Durable writes of bulk that went straight to a segment.
-    pub bypasses: Gauge,
-    /// Their bytes.
-    pub bypassed_bytes: Gauge,
-    /// Checkpoints: what was only in the journal went to the segments.
-    pub checkpoints: Gauge,
     /// Reads that the batch cache answered.
     pub cache_hits: Counter,
     /// Reads that went to the device.
@@ -97,6 +88,21 @@ pub struct Compaction {
     pub map_used_percent: Gauge,
     /// Logs that rest because a round failed.
     pub uncleanable: Gauge,
+}
+
+/// How what was appended became durable; totals, which the shard copies here once a second.
+#[derive(Debug, Default)]
+pub struct Journal {
+    /// Durable writes of the journal: each one answers all the appends that it covers, of whichever partitions.
+    pub groups: Gauge,
+    /// Their bytes.
+    pub bytes: Gauge,
+    /// Durable writes of bulk that went straight to a segment.
+    pub bypasses: Gauge,
+    /// Their bytes.
+    pub bypassed_bytes: Gauge,
+    /// Checkpoints: what was only in the journal went to the segments.
+    pub checkpoints: Gauge,
 }
 
 /// A stage of a produce or a fetch.

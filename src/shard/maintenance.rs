@@ -66,12 +66,12 @@ impl Shard {
         logs.partitions.set(self.table().len() as u64);
         logs.offline.set(self.table().offline() as u64);
         logs.cache_bytes.set(self.store().cache().used_bytes());
-        let counts = self.store().counts();
-        logs.journal_groups.set(counts.groups);
-        logs.journal_bytes.set(counts.group_bytes);
-        logs.bypasses.set(counts.bypasses);
-        logs.bypassed_bytes.set(counts.bypassed_bytes);
-        logs.checkpoints.set(counts.checkpoints);
+        let (counts, journal) = (self.store().counts(), &self.metrics().journal);
+        journal.groups.set(counts.groups);
+        journal.bytes.set(counts.group_bytes);
+        journal.bypasses.set(counts.bypasses);
+        journal.bypassed_bytes.set(counts.bypassed_bytes);
+        journal.checkpoints.set(counts.checkpoints);
         let ready = self.table().ready();
         logs.poisoned.set(ready.iter().filter(|partition| partition.log().is_poisoned()).count() as u64);
         logs.producers.set(ready.iter().map(|partition| partition.producer_count() as u64).sum());
