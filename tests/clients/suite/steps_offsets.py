@@ -117,7 +117,7 @@ class Offsets:
 
     def __init__(self, options):
         self.options, self.broker, self.times = options, None, None
-        self.rng, self.seed = keyed.seeded()
+        self.rng, self.seed = keyed.seeded(options.seed)
 
     def appended(self):
         """Just appended: Corelog has them in its journal alone."""
