@@ -43,6 +43,7 @@ def options():
     parser.add_argument("--size", choices=("small", "large"), default="small")
     parser.add_argument("--only", metavar="PATTERN", help="only steps whose name matches this regular expression")
     parser.add_argument("--rounds", type=int, help="how often to kill -9 under load (default 5, and 20 at the large size)")
+    parser.add_argument("--seed", type=int, help="repeats what compaction and offsets draw: a failure tells its seed")
     parser.add_argument("--verbose", action="store_true", help="show where an unexpected error came from")
     return parser.parse_args()
 

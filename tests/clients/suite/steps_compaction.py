@@ -60,7 +60,7 @@ class Compaction:
 
     def many_producers(self):
         """Every producer with a codec of its own, one after the other: the last that wrote a key wins."""
-        rng, seed = seeded()
+        rng, seed = seeded(self.options.seed)
         keyed = Keyed(self.broker, "compacted", self.lines(), {"delete.retention.ms": 0})
         here = [client for client in PRODUCERS if available(client)]
         try:
@@ -100,7 +100,7 @@ class Compaction:
 
     def killed(self):
         """`kill -9` at any moment of compaction, between the producers and after them: the same outcome."""
-        rng, seed = seeded()
+        rng, seed = seeded(self.options.seed)
         keyed = Keyed(self.broker, "killed", self.lines(), {"delete.retention.ms": 0})
         here = [client for client in KILLED_AMONG if available(client)][: ROUNDS[self.broker.name]]
         kills = 0
@@ -123,14 +123,14 @@ class Compaction:
 
     def with_retention(self):
         """compact,delete: what is too old goes even if it is the newest of its key; of the rest the newest stay, tombstones too."""
-        rng, seed = seeded()
+        rng, seed = seeded(self.options.seed)
         configs = {"cleanup.policy": "compact,delete", "retention.ms": HOURS_MS}
         keyed = Keyed(self.broker, "compacted-deleted", self.lines(), configs)
         keyed.keeps_tombstones = True
         old = int(time.time() * 1000) - 2 * HOURS_MS
         for number in range(20):
             keyed.append(b"old-%d" % number, b"too old", old + number)
-        # By hand, because this is in a segment of its own before a client's text could be merged with the old.
+        # Before there is newer text, with which compaction could merge the old segment.
         keyed.nudge()
         kept_from = keyed.end - 1
         deadline = time.monotonic() + RETENTION_SECONDS_MAX

@@ -83,7 +83,10 @@ class Times:
         """Every client that is here is told what the records say."""
         times, asked = self.asked(), []
         with wire.Connection(self.broker.bootstrap) as connection:
-            self.compare("the protocol", {at: connection.settled_offset(self.topic, 0, at)[1] for at in times})
+            told = {at: connection.settled_offset(self.topic, 0, at) for at in times}
+        refused = {at: error for at, (error, _) in told.items() if error}
+        check(not refused, f"error codes by timestamp: {refused}")
+        self.compare("the protocol", {at: offset for at, (_, offset) in told.items()})
         for client, of_client in (("confluent-kafka", [*times, LARGEST]), ("kafka-python", times)):
             if exchange.available(client):
                 command = [*program(client), "offsets", "--bootstrap", self.broker.bootstrap, "--topic", self.topic]
@@ -117,7 +120,7 @@ class Offsets:
 
     def __init__(self, options):
         self.options, self.broker, self.times = options, None, None
-        self.rng, self.seed = keyed.seeded()
+        self.rng, self.seed = keyed.seeded(options.seed)
 
     def appended(self):
         """Just appended: Corelog has them in its journal alone."""
