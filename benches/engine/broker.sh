@@ -1,7 +1,7 @@
 # Starting, watching and ending one broker, for the scripts beside this file, which source it.
 #
 # ENGINE_PROFILE  which build: release (default) or debug · ENGINE_PORT  first of two ports (default 29192)
-# ENGINE_BINARIES  a folder with corelog and corelog-bench, instead of target/<profile>
+# ENGINE_BINARIES  a folder with corelog, corelog-bench and examples/serving, instead of target/<profile>; nothing is built then
 #
 # Everything lies in a new folder below target/. On exit the processes that were started here are ended by their ids, and the
 # folder is removed.
@@ -14,7 +14,7 @@ ADMIN=127.0.0.1:$((PORT + 1))
 BINARIES=${ENGINE_BINARIES:-target/$PROFILE}
 CORELOG=$BINARIES/corelog
 BENCH=$BINARIES/corelog-bench
-SERVING=target/$PROFILE/examples/serving
+SERVING=$BINARIES/examples/serving
 READY_SECONDS_MAX=120
 DISK_KEPT_GB=20
 
@@ -24,7 +24,8 @@ die() { say "$*"; exit 1; }
 build() {
   local flags=(--locked)
   [ "$PROFILE" = debug ] || flags+=(--release)
-  [ -n "${ENGINE_BINARIES:-}" ] || cargo build "${flags[@]}" --workspace
+  [ -z "${ENGINE_BINARIES:-}" ] || return 0
+  cargo build "${flags[@]}" --workspace
   cargo build "${flags[@]}" -p corelog-bench --example serving
 }
 

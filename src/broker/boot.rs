@@ -12,6 +12,7 @@ use futures_lite::future::block_on;
 use glommio::ExecutorJoinHandle;
 
 use super::executor::{self, Links, Listening, Plan};
+use super::gate::Gate;
 use super::{ServeError, cpus, memory, signals};
 use crate::cluster::{self, Boot, BootError, Booted, ControllerHandle, Superblock};
 use crate::config::{BrokerSettings, Endpoint};
@@ -208,6 +209,7 @@ fn start_shards(plan: ShardsPlan<'_>) -> Result<Shards, ServeError> {
     let ShardsPlan { settings, controller, address, cpus, metrics, recovered } = plan;
     let shards = cpus.len() as u16;
     let takeover = Arc::new(Takeover::new(&recovered, shards));
+    let gate = Arc::new(Gate::new(shards));
     let memory = memory::per_shard(memory::usable_bytes(), shards, settings);
     let loads = Loads::new(shards);
     let (ready_sender, ready) = channel();
@@ -226,6 +228,7 @@ fn start_shards(plan: ShardsPlan<'_>) -> Result<Shards, ServeError> {
             loads: loads.clone(),
             recovered: recovered.clone(),
             takeover: takeover.clone(),
+            gate: gate.clone(),
         };
         let links = Links {
             mesh: meshes.pop(),

@@ -14,6 +14,7 @@ use std::time::Duration;
 use futures_channel::oneshot;
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement, Task};
 
+use super::gate::Gate;
 use super::memory;
 use crate::cluster::ControllerHandle;
 use crate::config::BrokerSettings;
@@ -46,6 +47,8 @@ pub struct Plan {
     /// What earlier starts left in the journals.
     pub recovered: Arc<Recovered>,
     pub takeover: Arc<Takeover>,
+    /// No shard listens before all know the topics.
+    pub gate: Arc<Gate>,
 }
 
 /// The memory of one shard, in bytes.
@@ -136,6 +139,7 @@ async fn run(mut plan: Plan, links: Links) -> Result<(), String> {
             Notice::Image { image, done } => {
                 let opening = shard.follow(image).await;
                 if listener.is_none() {
+                    plan.gate.pass().await;
                     let backlog = plan.settings.network.listen_backlog;
                     let socket = network::bind(plan.address, backlog).map_err(|error| error.to_string())?;
                     listener = Some(glommio::spawn_local(connections.clone().listen(socket)));

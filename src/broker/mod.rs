@@ -11,6 +11,7 @@ pub mod checks;
 mod cpus;
 mod error;
 mod executor;
+mod gate;
 mod memory;
 mod signals;
 

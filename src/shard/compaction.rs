@@ -86,6 +86,7 @@ impl Shard {
             let pause = Duration::from_millis(settings.backoff_ms).max(PAUSE_MIN);
             if settings.enabled {
                 rests.keep(&self.table().ready());
+                self.settle_closed_segments().await;
                 while let Some((partition, first_dirty)) = self.dirtiest(&mut rests).await {
                     self.compact_one(&partition, first_dirty, &mut rests).await;
                     glommio::yield_if_needed().await;
@@ -93,6 +94,19 @@ impl Shard {
             }
             self.metrics().compaction.uncleanable.set(rests.failing());
             glommio::timer::sleep(pause).await;
+        }
+    }
+
+    /// Has a checkpoint taken if closed segments of a compacted log wait for it: a quiet shard takes them rarely.
+    async fn settle_closed_segments(&self) {
+        let waits = |partition: &Rc<Partition>| {
+            let log = partition.log();
+            log.settings().compaction.compact && !log.is_poisoned() && log.waits_for_checkpoint()
+        };
+        if self.table().ready().iter().any(waits)
+            && let Err(error) = self.store().checkpoint_if_due().await
+        {
+            tracing::warn!("compaction waits for a checkpoint, which failed: {error}");
         }
     }
 

@@ -76,6 +76,8 @@ impl Log {
         let mut state = self.state.borrow_mut();
         state.roll(Some(snapshot));
         state.check_invariants();
+        // The rolled segment is finished by the next checkpoint.
+        self.store.note_committed();
     }
 }
 

@@ -106,6 +106,14 @@ impl Log {
         Ok(plan::dirtiness(&self.candidates(), &bounds, &self.settings().compaction))
     }
 
+    /// Whether closed segments wait for a checkpoint before they may be compacted.
+    pub fn waits_for_checkpoint(&self) -> bool {
+        let state = self.state.borrow();
+        let closed = state.segments.len() - 1;
+        let last = closed.checked_sub(1).map(|last| &state.segments[last]);
+        last.is_some_and(|last| last.size > 0 && !state.is_settled(last))
+    }
+
     fn candidates(&self) -> Vec<Candidate> {
         let state = self.state.borrow();
         let candidate = |segment: &Segment| Candidate {
