@@ -236,6 +236,10 @@ impl Connection {
             self.server.shard().metrics().traffic.sent_bytes.add(sent as u64);
             batch.advance(sent);
             self.active.set(self.server.shard().now());
+            if sent >= send::TURN_BYTES_MAX {
+                // A large answer takes turns with everybody else's.
+                futures_lite::future::yield_now().await;
+            }
         }
         Ok(())
     }

@@ -63,11 +63,25 @@ impl Probe {
                 stream.set_read_timeout(Some(GIVE_UP_AFTER)).unwrap();
                 stream.set_nodelay(true).unwrap();
                 let topic = TopicName(StrBytes::from_string(topic.to_owned()));
-                return Self { stream, topic, since, deadline };
+                let mut probe = Self { stream, topic, since, deadline };
+                // The listener of a broker that was killed may still be there for a moment.
+                if probe.is_answered() {
+                    return probe;
+                }
             }
             assert!(Instant::now() < deadline, "nobody listens on {address}");
             std::thread::sleep(ASK_AGAIN_AFTER);
         }
+    }
+
+    /// Whether somebody answers a request for nothing.
+    fn is_answered(&mut self) -> bool {
+        let request = Ends.request(self.topic.clone(), &[]);
+        let frame = encode_request("serving", 1, Ends::VERSION, &request).unwrap();
+        let mut size = [0; 4];
+        let asked = self.stream.write_all(&frame).and_then(|()| self.stream.read_exact(&mut size));
+        let mut answer = vec![0; u32::from_be_bytes(size) as usize];
+        asked.and_then(|()| self.stream.read_exact(&mut answer)).is_ok()
     }
 
     fn elapsed_ms(&self) -> f64 {
