@@ -126,7 +126,7 @@ impl Admission {
     }
 
     /// Whether patient classes have to hold back.
-    fn is_contended(&self, now: Duration) -> bool {
+    pub(super) fn is_contended(&self, now: Duration) -> bool {
         let busy = |class: &IoClass| {
             let state = &self.classes[class.index()];
             state.in_flight > 0 || !state.waiting.is_empty()

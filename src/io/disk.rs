@@ -165,6 +165,11 @@ impl Disk {
         self.scheduler.admit(class, bytes as u64).await
     }
 
+    /// Whether someone waits for the device, or did a moment ago: reads that nobody waits for should be small.
+    pub fn is_contended(&self) -> bool {
+        self.scheduler.is_contended()
+    }
+
     /// What a class of direct I/O did and does.
     pub fn io_counts(&self, class: IoClass) -> IoCounts {
         self.scheduler.counts(class)

@@ -64,6 +64,11 @@ impl Scheduler {
         waiting.await
     }
 
+    /// Whether patient classes have to hold back.
+    pub(super) fn is_contended(&self) -> bool {
+        self.admission.borrow().is_contended(self.ticks.now())
+    }
+
     /// What a class did and does.
     pub(super) fn counts(&self, class: IoClass) -> IoCounts {
         self.admission.borrow().counts(class)

@@ -114,7 +114,7 @@ impl Log {
                 self.last_cold_end.set(slices.next_offset);
                 if in_order && !slices.is_empty() {
                     place.position = position;
-                    self.begin_read_ahead(slices.next_offset, place, window_bytes(limit));
+                    self.begin_read_ahead(slices.next_offset, place, self.window_bytes(limit));
                 }
                 return Ok(slices);
             }
@@ -165,7 +165,7 @@ impl Log {
         limit: ReadLimit,
     ) -> Result<Option<(Slices, u64)>, StorageError> {
         let mut position = place.position;
-        let mut wanted = window_bytes(limit);
+        let mut wanted = self.window_bytes(limit);
         while position < place.size {
             let window = match window.take() {
                 Some(window) => window,
@@ -191,6 +191,12 @@ impl Log {
             }
         }
         Ok(None)
+    }
+
+    /// How much to read at once for a reader with this limit: little while others wait for the device.
+    fn window_bytes(&self, limit: ReadLimit) -> u64 {
+        let most = if self.store.disk().is_contended() { WINDOW_BYTES_MIN } else { WINDOW_BYTES_MAX };
+        u64::from(limit.bytes_max).clamp(WINDOW_BYTES_MIN, most)
     }
 
     pub(super) fn damaged(&self, place: &Place, position: u64) -> StorageError {
@@ -264,11 +270,6 @@ impl Log {
         let _names = self.names.read().await.map_err(|_| StorageError::Closed)?;
         Ok(ask(&*self.store.index((self.number, base), &path).await?))
     }
-}
-
-/// How much to read at once for a reader with this limit.
-fn window_bytes(limit: ReadLimit) -> u64 {
-    u64::from(limit.bytes_max).clamp(WINDOW_BYTES_MIN, WINDOW_BYTES_MAX)
 }
 
 impl State {
