@@ -99,19 +99,7 @@ async fn run(mut plan: Plan, links: Links) -> Result<(), String> {
     // The mesh numbers its peers; nothing else may number the shards.
     let id = ShardId(ends.as_ref().map_or(0, |(senders, _)| senders.peer_id() as u16));
     let disk = disk.map_err(|error| format!("{}: {error}", plan.data_dir.display()))?;
-    let limits = StoreLimits {
-        cache_bytes_max: plan.memory.cache_bytes,
-        open_files_max: memory::open_files_per_shard(plan.shards),
-        journal: memory::journal_limits(&plan.memory),
-        ..StoreLimits::default()
-    };
-    let start = JournalStart {
-        shard: id.0,
-        journal: uuid::Uuid::new_v4().as_u64_pair().0,
-        // Not kept beside the store: it lets go of it once every partition is open.
-        recovered: std::mem::replace(&mut plan.recovered, Arc::new(Recovered::none())),
-    };
-    let store = Store::open(disk, limits, start).await.map_err(|error| error.to_string())?;
+    let store = open_store(&mut plan, disk, id).await?;
     let shard = Shard::new(ShardParts {
         id,
         shards: plan.shards,
@@ -158,6 +146,23 @@ async fn run(mut plan: Plan, links: Links) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Opens the shard's storage with a journal of its own.
+async fn open_store(plan: &mut Plan, disk: Rc<Disk>, id: ShardId) -> Result<Rc<Store>, String> {
+    let limits = StoreLimits {
+        cache_bytes_max: plan.memory.cache_bytes,
+        open_files_max: memory::open_files_per_shard(plan.shards),
+        journal: memory::journal_limits(&plan.memory),
+        ..StoreLimits::default()
+    };
+    let start = JournalStart {
+        shard: id.0,
+        journal: uuid::Uuid::new_v4().as_u64_pair().0,
+        // Not kept beside the store: it lets go of it once every partition is open.
+        recovered: std::mem::replace(&mut plan.recovered, Arc::new(Recovered::none())),
+    };
+    Store::open(disk, limits, start).await.map_err(|error| error.to_string())
 }
 
 /// Removes what earlier deletions left behind; it must not hold up the start.
