@@ -92,6 +92,9 @@ impl Topic {
 }
 
 /// Does something that must give space back to the filesystem.
+/// The broker looks at the free space once a second.
+const LOOKED_AT: std::time::Duration = std::time::Duration::from_millis(2_500);
+
 fn freeing(disk: &LoopMount, what: &str, act: impl FnOnce()) {
     let before = disk.free_bytes();
     act();
@@ -137,11 +140,11 @@ fn a_full_disk_refuses_appends_until_there_is_space() {
     for topic in [&mut *kept, cut] {
         topic.verify(&mut connection);
     }
-    let refused = wait_for("it serves", || {
-        let code = kept.produce(&mut connection, Shape::HUGE).error_code;
-        (!is_passing(code)).then_some(code)
+    // The start gave the journal of the one before back: there may be a little room.
+    wait_for("it serves", || {
+        (!is_passing(kept.produce(&mut connection, Shape::HUGE).error_code)).then_some(())
     });
-    assert_eq!(refused, KAFKA_STORAGE_ERROR, "it is as full as before");
+    kept.fill(&mut connection);
     let (code, start) = admin::delete_records(&mut connection, "kept", 0, kept.known.end() / 2);
     kept.known.deleted(start, (code == NONE).then_some(start));
     kept.fill_again(&mut connection);
@@ -173,7 +176,6 @@ fn with_ballast(disk: &LoopMount, left_bytes: u64, meanwhile: impl FnOnce()) {
 }
 
 #[test]
-#[ignore = "not so yet: an append that finds no space poisons its log until a restart"]
 fn a_disk_that_somebody_else_fills_loses_nothing_and_serves_again() {
     let test = "a_disk_that_somebody_else_fills_loses_nothing_and_serves_again";
     let Some(disk) = disk(test) else { return };
@@ -185,7 +187,8 @@ fn a_disk_that_somebody_else_fills_loses_nothing_and_serves_again() {
     }
     with_ballast(&disk, 0, || {
         let [topic, other] = &mut topics;
-        // The broker looks at the free space once a second: some more may be accepted, and is then as good as any.
+        // What is accepted by an older figure would wait for the space.
+        std::thread::sleep(LOOKED_AT);
         wait_for("the broker sees that the disk is full", || {
             let answer = topic.produce(&mut connection, Shape::HUGE);
             let (code, message) = (answer.error_code, answer.error_message.unwrap_or_default());
