@@ -80,7 +80,9 @@ class Compaction:
         if not self.compacted:
             raise Skip("nothing was compacted")
         directory = log_directory(self.broker)
-        segments = sorted((directory / f"{self.compacted.topic}-0").glob("*.log"))[:-1]
+        # A closed segment has its index beside it; an active one without records has no file at all.
+        logs = sorted((directory / f"{self.compacted.topic}-0").glob("*.log"))
+        segments = [log for log in logs if log.with_suffix(".cindex").exists() or log != logs[-1]]
         check(segments, "there is no closed segment")
         out = run(kafka_tool("kafka-dump-log", "--files", ",".join(map(str, segments)), "--print-data-log"))
         found, batches = [], 0
