@@ -46,7 +46,9 @@ fn measure(fleet: (usize, usize), sizes: &[(&str, u64, usize)], until: Until) ->
     let directory = engine::new_directory();
     engine::on_executor(&directory, async |disk| {
         let engine = Engine::open(&disk, partitions, CACHE_BYTES).await;
+        // Directories and files are made once in a partition's life.
         engine.fill(&Batch::new(1, 100), 1).await;
+        engine.checkpoint().await;
         let mut results = vec![];
         for (_, records, value_bytes) in sizes {
             let (engine, batch) = (engine.clone(), Batch::new(*records, *value_bytes));
