@@ -1,4 +1,9 @@
-//! The log: segments, their writer and reader, indexes, the batch cache, recovery, retention.
+//! The log: how records become durable, where they lie, and how they are found again.
+//!
+//! `append` takes a batch into memory (`batch_cache`); `commit` makes those of all logs durable with one write of the `journal`, or
+//! `flush` writes bulk straight to its segment; `checkpoint` brings what is in the journal to the segments. `read`, `lookup` and
+//! `index` find records, `retention`, `remove` and `compaction` take them away, `recovery` and `takeover` go on after a stop or a
+//! crash. `store` is what the logs of a shard share, `log` one partition's state.
 //!
 //! Key invariant: what a log called durable is on the device and is found again after any crash, at the same offsets; what
 //! follows it is cut off. The rules of producers and of visibility are left to `partition`.
