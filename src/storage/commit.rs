@@ -25,7 +25,7 @@ use super::error::StorageError;
 use super::journal::{
     EntryHeader, EntryKind, GroupBuilder, GroupId, Ring, RingFiles, Slot, entry_size_bytes, group_size_bytes,
 };
-use super::log::{Log, Phase, Position};
+use super::log::{Log, Position};
 use super::store::Store;
 use crate::io::IoClass;
 use crate::model::{LeaderEpoch, Offset};
@@ -333,10 +333,7 @@ impl Log {
     fn offer(self: &Rc<Self>, bypass_bytes: u64) -> Offer {
         let mut state = self.state.borrow_mut();
         state.flow.queued = false;
-        if state.flow.bypassing
-            || state.flow.undurable_bytes == 0
-            || matches!(state.phase, Phase::Poisoned(_) | Phase::Removed)
-        {
+        if state.flow.bypassing || state.flow.undurable_bytes == 0 || state.phase.check_writing().is_err() {
             return Offer::Nothing;
         }
         if state.flow.undurable_bytes >= bypass_bytes {

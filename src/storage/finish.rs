@@ -3,6 +3,7 @@
 //! Key invariant: a sidecar describes bytes that no longer change. It is written after what it describes is durable, and
 //! removed durably before that changes again. All of them can be absent: recovery then reads the batches.
 
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -153,17 +154,15 @@ impl Log {
     /// Saves the leader epochs in Kafka's format.
     pub(super) async fn save_epochs(&self) -> Result<(), StorageError> {
         let _alone = self.saving.acquire_permit(1).await.map_err(|_| StorageError::Closed)?;
-        let content = {
-            let mut state = self.state.borrow_mut();
-            state.on_disk.epochs_stale = false;
-            state.epochs.encode()
-        };
-        let path = self.directory.join(EPOCHS_FILE);
-        self.store
-            .disk()
-            .replace_file(&path, content.into_bytes())
-            .await
-            .map_err(StorageError::io("writing", &path))
+        let (path, content) = self.take_epochs();
+        self.store.disk().replace_file(&path, content).await.map_err(StorageError::io("writing", &path))
+    }
+
+    /// The epochs' file and what it is to hold; whoever takes it writes it.
+    fn take_epochs(&self) -> (PathBuf, Vec<u8>) {
+        let mut state = self.state.borrow_mut();
+        state.on_disk.epochs_stale = false;
+        (self.directory.join(EPOCHS_FILE), state.epochs.encode().into_bytes())
     }
 
     /// Makes everything durable and writes it to the segments, leaves the files as Kafka's tools expect them, and takes no
@@ -222,14 +221,8 @@ impl Log {
     /// As [`Self::save_epochs`], for Kafka's tools: the last manifest has them durably, so that thousands of logs close within a
     /// second.
     async fn leave_epochs(&self) -> Result<(), StorageError> {
-        let content = {
-            let mut state = self.state.borrow_mut();
-            state.on_disk.epochs_stale = false;
-            state.epochs.encode()
-        };
-        let path = self.directory.join(EPOCHS_FILE);
-        let failed = StorageError::io("writing", &path);
-        self.store.disk().put_file(&path, content.into_bytes()).await.map_err(failed)
+        let (path, content) = self.take_epochs();
+        self.store.disk().put_file(&path, content).await.map_err(StorageError::io("writing", &path))
     }
 
     /// Waits until nothing is being written.

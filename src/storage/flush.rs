@@ -270,7 +270,7 @@ impl Log {
     fn group_written(self: &Rc<Self>, group: &Group) {
         {
             let mut state = self.state.borrow_mut();
-            if matches!(state.phase, Phase::Poisoned(_) | Phase::Removed) {
+            if state.phase.check_writing().is_err() {
                 // Given up while this was in flight; whoever waited knows.
                 return;
             }
@@ -297,7 +297,7 @@ impl Log {
     pub(super) fn durable(&self, end: Offset, at: Position) {
         let woken = {
             let mut state = self.state.borrow_mut();
-            if matches!(state.phase, Phase::Poisoned(_) | Phase::Removed) || end <= state.bounds.durable_end {
+            if state.phase.check_writing().is_err() || end <= state.bounds.durable_end {
                 return;
             }
             let left = state.bytes_after(at);
@@ -330,7 +330,7 @@ impl Log {
         let reason: Arc<str> = error.to_string().into();
         let waiters = {
             let mut state = self.state.borrow_mut();
-            if matches!(state.phase, Phase::Poisoned(_) | Phase::Removed) {
+            if state.phase.check_writing().is_err() {
                 return;
             }
             state.phase = Phase::Poisoned(reason.clone());

@@ -85,6 +85,13 @@ pub(super) fn file_of(directory: &Path, base: Offset, suffix: &str) -> PathBuf {
     directory.join(format!("{:0width$}{suffix}", base.0, width = OFFSET_DIGITS))
 }
 
+/// The name that a file has until it is removed, as Kafka names it.
+pub(super) fn deleted_file(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(DELETED_SUFFIX);
+    PathBuf::from(name)
+}
+
 /// The offset in a name of this suffix, if it is one of ours.
 pub(super) fn offset_of(name: &str, suffix: &str) -> Option<Offset> {
     let digits = name.strip_suffix(suffix)?;

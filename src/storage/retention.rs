@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::error::StorageError;
 use super::journal::{EntryHeader, EntryKind};
 use super::log::{Log, LogSettings, Phase, Position, State};
-use super::place::{self, DELETED_SUFFIX, INDEX_SUFFIX, LOG_SUFFIX, PRODUCERS_SUFFIX};
+use super::place::{self, INDEX_SUFFIX, LOG_SUFFIX, PRODUCERS_SUFFIX};
 use super::scan;
 use super::segment::Segment;
 use crate::io::{Access, IoClass};
@@ -150,9 +150,7 @@ impl Log {
                     disk.remove_file(&path).await.map_err(StorageError::io("removing", &path))?;
                 }
                 let path = place::file_of(&self.directory, *base, LOG_SUFFIX);
-                let mut deleted = path.clone().into_os_string();
-                deleted.push(DELETED_SUFFIX);
-                let deleted = PathBuf::from(deleted);
+                let deleted = place::deleted_file(&path);
                 match disk.rename(&path, &deleted).await {
                     Ok(()) => renamed.push(deleted),
                     // An active segment without a batch has no file yet.
@@ -161,18 +159,23 @@ impl Log {
                 }
             }
         }
+        self.remove_later(renamed);
+        Ok(())
+    }
+
+    /// Removes files that have their names of deleted ones, after `file.delete.delay.ms`.
+    pub(super) fn remove_later(&self, files: Vec<PathBuf>) {
         let delay = Duration::from_millis(self.settings.get().delete_delay_ms.max(0) as u64);
-        let disk = disk.clone();
+        let disk = self.store.disk().clone();
         glommio::spawn_local(async move {
             disk.sleep(delay).await;
-            for path in renamed {
+            for path in files {
                 if let Err(error) = disk.remove_file(&path).await {
                     tracing::warn!(path = %path.display(), %error, "cannot remove a deleted segment");
                 }
             }
         })
         .detach();
-        Ok(())
     }
 
     /// Cuts the log at the batch that holds `offset`: that batch and all after it go. Returns the new log end, which is

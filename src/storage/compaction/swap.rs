@@ -13,13 +13,12 @@
 
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::Duration;
 
 use glommio::TaskQueueHandle;
 
 use super::super::error::StorageError;
 use super::super::log::{Log, State};
-use super::super::place::{self, DELETED_SUFFIX, INDEX_SUFFIX, LOG_SUFFIX, PRODUCERS_SUFFIX};
+use super::super::place::{self, INDEX_SUFFIX, LOG_SUFFIX, PRODUCERS_SUFFIX};
 use super::super::segment::{Segment, Stage};
 use super::super::sidecar::SegmentSummary;
 use super::plan::Candidate;
@@ -124,29 +123,12 @@ impl Log {
                 remove_companions(disk, &self.directory, *base).await?;
             }
             let path = place::file_of(&self.directory, *base, LOG_SUFFIX);
-            let mut target = path.clone().into_os_string();
-            target.push(DELETED_SUFFIX);
-            let target = PathBuf::from(target);
+            let target = place::deleted_file(&path);
             disk.rename(&path, &target).await.map_err(StorageError::io("renaming", &path))?;
             deleted.push(target);
         }
         put_in_place(disk, &self.directory, range).await?;
         Ok(deleted)
-    }
-
-    /// Removes files after `file.delete.delay.ms`.
-    fn remove_later(&self, files: Vec<PathBuf>) {
-        let delay = Duration::from_millis(self.settings().delete_delay_ms.max(0) as u64);
-        let disk = self.store.disk().clone();
-        glommio::spawn_local(async move {
-            disk.sleep(delay).await;
-            for path in files {
-                if let Err(error) = disk.remove_file(&path).await {
-                    tracing::warn!(path = %path.display(), %error, "cannot remove a compacted segment");
-                }
-            }
-        })
-        .detach();
     }
 }
 
