@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::pages;
+
 /// What direct writes are aligned to. The device here says 512, its physical block is 4096, and so is a page.
 pub const BLOCK_BYTES: u64 = 4096;
 
@@ -23,7 +25,7 @@ pub const fn align_up(position: u64) -> u64 {
     align_down(position + (BLOCK_BYTES - 1))
 }
 
-/// One allocation of whole blocks from the global allocator, so that any thread may free it.
+/// Whole blocks that any thread may free: one block is a page of the pool, more are an allocation of their own.
 struct Memory {
     pointer: NonNull<u8>,
     layout: Layout,
@@ -37,8 +39,29 @@ unsafe impl Sync for Memory {}
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        // SAFETY: allocated in `AppendBuffer::new` with this layout, and freed only here.
-        unsafe { dealloc(self.pointer.as_ptr(), self.layout) }
+        if self.layout.size() == pages::PAGE_BYTES {
+            // SAFETY: taken from the pool in `Memory::new`, since its size is that of a page; given back only here.
+            unsafe { pages::give(self.pointer) }
+        } else {
+            // SAFETY: allocated in `Memory::new` with this layout, and freed only here.
+            unsafe { dealloc(self.pointer.as_ptr(), self.layout) }
+        }
+    }
+}
+
+impl Memory {
+    /// At least `capacity` bytes, in whole blocks.
+    fn new(capacity: usize) -> Self {
+        let bytes = capacity.max(1).next_multiple_of(BLOCK_BYTES as usize);
+        let layout = Layout::from_size_align(bytes, BLOCK_BYTES as usize)
+            .expect("a capacity fits into the address space");
+        if bytes == pages::PAGE_BYTES {
+            return Self { pointer: pages::take(), layout };
+        }
+        // SAFETY: the layout's size is not zero.
+        let pointer = unsafe { alloc(layout) };
+        let Some(pointer) = NonNull::new(pointer) else { handle_alloc_error(layout) };
+        Self { pointer, layout }
     }
 }
 
@@ -66,13 +89,7 @@ pub struct AppendBuffer {
 impl AppendBuffer {
     /// Memory of at least `capacity` bytes, in whole blocks.
     pub fn new(capacity: usize) -> Self {
-        let bytes = capacity.max(1).next_multiple_of(BLOCK_BYTES as usize);
-        let layout = Layout::from_size_align(bytes, BLOCK_BYTES as usize)
-            .expect("a capacity fits into the address space");
-        // SAFETY: the layout's size is not zero.
-        let pointer = unsafe { alloc(layout) };
-        let Some(pointer) = NonNull::new(pointer) else { handle_alloc_error(layout) };
-        Self { memory: Arc::new(Memory { pointer, layout }), len: 0 }
+        Self { memory: Arc::new(Memory::new(capacity)), len: 0 }
     }
 
     /// The same memory, empty, if no slice of it is held any more.

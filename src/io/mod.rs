@@ -11,6 +11,7 @@ mod file;
 mod foreign;
 mod kernel;
 mod memory;
+mod pages;
 mod scheduler;
 mod simulated;
 
