@@ -11,6 +11,7 @@ mod alter;
 mod broker;
 mod check;
 mod client_metrics;
+mod coordinators;
 mod definition;
 mod describe;
 mod dynamic;
@@ -36,6 +37,10 @@ pub use broker::{
 };
 pub use check::Check;
 pub use client_metrics::validate_client_metrics;
+pub use coordinators::{
+    ClassicGroupSettings, ConsumerGroupSettings, GroupSettings, MigrationPolicy, OffsetSettings,
+    ShareGroupSettings, group_integer, group_text,
+};
 pub use definition::{
     Definition, Effect, Scope, Update, broker_scope, client_metrics_scope, group_scope, quota_scope,
     topic_scope,

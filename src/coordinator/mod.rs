@@ -1,1 +1,19 @@
-//! Group and transaction coordinators as state machines without I/O.
+//! Coordinators: state machines of groups and of the state of share partitions. Events and time in; records and answers out.
+//!
+//! Key invariant: nothing here waits, sends or writes. What a change leaves in memory is what replaying its records gives
+//! (except for what a restart may forget: sessions, requests that wait). The shard's coordinator runtime appends the records
+//! of an event as one batch and lets answers go when they are durable. Kafka's error codes are assigned in `handlers`.
+
+mod actions;
+mod error;
+mod ids;
+mod timers;
+
+pub mod group;
+pub mod records;
+pub mod share;
+
+pub use actions::{Actions, Ticket};
+pub use error::GroupError;
+pub use ids::{GroupId, InstanceId, MemberId};
+pub use timers::Timers;

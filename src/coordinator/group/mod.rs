@@ -1,0 +1,22 @@
+//! The groups of one partition of `__consumer_offsets`: what kind each is, its members, its committed offsets.
+//!
+//! Key invariant: a group is of one kind at a time. An event of a group touches that group alone. Which partition a group
+//! belongs to, and hosting it, is left to `shard`.
+
+pub mod classic;
+pub mod consumer;
+pub mod offsets;
+pub mod share;
+
+use crate::config::GroupSettings;
+use crate::metadata::Image;
+use crate::model::TimestampMs;
+
+/// What every event comes with.
+#[derive(Clone, Copy)]
+pub struct Turn<'a> {
+    pub now: TimestampMs,
+    /// The topics as this shard knows them.
+    pub image: &'a Image,
+    pub settings: &'a GroupSettings,
+}
