@@ -8,6 +8,10 @@ pub mod consumer;
 pub mod offsets;
 pub mod share;
 
+mod groups;
+
+pub use groups::{Group, Groups, Kind};
+
 use crate::config::GroupSettings;
 use crate::metadata::Image;
 use crate::model::TimestampMs;

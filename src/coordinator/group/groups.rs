@@ -1,0 +1,124 @@
+//! The map of groups, what is due in them, and what is read from the log.
+//!
+//! Key invariant: after each event the deadline kept for a group is the group's own; a group that has neither members, nor
+//! offsets, nor a record in the log is not in the map.
+
+use hashbrown::HashMap;
+
+use super::Turn;
+use super::classic::ClassicGroup;
+use super::consumer::ConsumerGroup;
+use super::offsets::CommittedOffsets;
+use super::share::ShareGroup;
+use crate::coordinator::{Actions, GroupId, Timers};
+use crate::model::TimestampMs;
+
+/// What a group is; it decides which requests it takes.
+#[derive(Debug, Default)]
+pub enum Kind {
+    /// Offsets only: committed by a client that assigns its partitions itself.
+    #[default]
+    Simple,
+    Classic(Box<ClassicGroup>),
+    Consumer(Box<ConsumerGroup>),
+    Share(Box<ShareGroup>),
+}
+
+/// A group.
+#[derive(Debug, Default)]
+pub struct Group {
+    pub(super) kind: Kind,
+    pub(super) offsets: CommittedOffsets,
+}
+
+impl Group {
+    /// What kind it is.
+    pub fn kind(&self) -> &Kind {
+        &self.kind
+    }
+
+    /// Its committed offsets.
+    pub fn offsets(&self) -> &CommittedOffsets {
+        &self.offsets
+    }
+
+    /// Whether nothing would be lost if it were forgotten.
+    fn is_nothing(&self) -> bool {
+        matches!(self.kind, Kind::Simple) && self.offsets.is_empty()
+    }
+
+    fn next_deadline(&self) -> Option<TimestampMs> {
+        match &self.kind {
+            Kind::Simple => None,
+            Kind::Classic(group) => group.next_deadline(),
+            Kind::Consumer(group) => group.next_deadline(),
+            Kind::Share(group) => group.next_deadline(),
+        }
+    }
+}
+
+/// The groups of one partition of `__consumer_offsets`.
+#[derive(Debug, Default)]
+pub struct Groups {
+    pub(super) groups: HashMap<GroupId, Group>,
+    timers: Timers<GroupId>,
+}
+
+impl Groups {
+    /// The group of this id.
+    pub fn get(&self, id: &str) -> Option<&Group> {
+        self.groups.get(id)
+    }
+
+    /// All groups, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (&GroupId, &Group)> {
+        self.groups.iter()
+    }
+
+    /// How many groups there are.
+    pub fn len(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// Whether there is no group.
+    pub fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
+    /// When [`Self::on_time`] is to be called at the latest.
+    pub fn next_deadline(&self) -> Option<TimestampMs> {
+        self.timers.next()
+    }
+
+    /// Changes one group, which is made if it is not there and forgotten if nothing of it is left. Every event of a group
+    /// goes through here, so that its deadline is kept.
+    pub(super) fn change<A>(&mut self, id: &GroupId, event: impl FnOnce(&mut Group) -> A) -> A {
+        let group = self.groups.entry_ref(id.as_str()).or_default();
+        let answer = event(group);
+        match group.next_deadline() {
+            Some(at) => self.timers.set(id.clone(), at),
+            None => self.timers.cancel(id),
+        }
+        if group.is_nothing() {
+            self.groups.remove(id.as_str());
+        }
+        answer
+    }
+
+    /// Does what is due by now.
+    pub fn on_time(&mut self, turn: &Turn<'_>, actions: &mut Actions) {
+        // What an event sets anew lies in the future, so this ends; a deadline that stays in the past waits for the next call.
+        let mut due = vec![];
+        while let Some(id) = self.timers.pop_due(turn.now) {
+            due.push(id);
+        }
+        for id in due {
+            self.change(&id, |group| match &mut group.kind {
+                Kind::Simple => {}
+                Kind::Classic(group) => group.on_time(turn, actions),
+                Kind::Consumer(group) => group.on_time(turn, actions),
+                Kind::Share(group) => group.on_time(turn, actions),
+            });
+        }
+    }
+}
