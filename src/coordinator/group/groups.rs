@@ -93,7 +93,7 @@ impl Groups {
     /// Changes one group, which is made if it is not there and forgotten if nothing of it is left. Every event of a group
     /// goes through here, so that its deadline is kept.
     pub(super) fn change<A>(&mut self, id: &GroupId, event: impl FnOnce(&mut Group) -> A) -> A {
-        let group = self.groups.entry_ref(id.as_str()).or_default();
+        let group = self.groups.entry(id.clone()).or_default();
         let answer = event(group);
         match group.next_deadline() {
             Some(at) => self.timers.set(id.clone(), at),
