@@ -6,6 +6,7 @@
 
 mod actions;
 mod error;
+mod hosted;
 mod ids;
 mod timers;
 
@@ -15,5 +16,6 @@ pub mod share;
 
 pub use actions::{Actions, Ticket};
 pub use error::GroupError;
+pub use hosted::{Carried, GroupAnswer, Hosted, RawRecord};
 pub use ids::{GroupId, InstanceId, MemberId};
 pub use timers::Timers;
