@@ -36,7 +36,7 @@ pub struct MemberValue {
 }
 
 /// What a member on the classic protocol said when it joined.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClassicMember {
     pub session_timeout_ms: i32,
     /// Names with the member's own bytes, in its order of preference.
@@ -154,10 +154,10 @@ impl MemberValue {
         writer.optional_text(self.subscribed_regex.as_deref());
         writer.i32(self.rebalance_timeout_ms);
         writer.optional_text(self.server_assignor.as_deref());
-        writer.end_with_field_0(self.classic.is_some(), |writer| {
-            if let Some(classic) = &self.classic {
-                classic.write(writer);
-            }
+        let left_out = self.classic.as_ref().is_some_and(ClassicMember::is_default);
+        writer.end_with_field_0(!left_out, |writer| match &self.classic {
+            Some(classic) => classic.write(writer),
+            None => writer.i8(0),
         });
         writer.finish()
     }
@@ -173,7 +173,7 @@ impl MemberValue {
             subscribed_regex: reader.optional_text()?.map(str::to_owned),
             rebalance_timeout_ms: reader.i32()?,
             server_assignor: reader.optional_text()?.map(str::to_owned),
-            classic: None,
+            classic: Some(ClassicMember::default()),
         };
         reader.tagged_fields(|tag, field| {
             if tag == 0 {
@@ -186,7 +186,12 @@ impl MemberValue {
 }
 
 impl ClassicMember {
-    /// A structure that may be null stands behind a byte that is 1, or -1 for null.
+    /// Kafka leaves this one out and writes that there is none: the other way round from what one would think.
+    fn is_default(&self) -> bool {
+        self.session_timeout_ms == 0 && self.protocols.is_empty()
+    }
+
+    /// A structure in a tagged field stands behind a byte: 1, or 0 for none.
     fn write(&self, writer: &mut Writer) {
         writer.i8(1);
         writer.i32(self.session_timeout_ms);
@@ -199,7 +204,7 @@ impl ClassicMember {
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Option<Self>, RecordError> {
-        if reader.i8()? < 0 {
+        if reader.i8()? == 0 {
             return Ok(None);
         }
         let session_timeout_ms = reader.i32()?;

@@ -206,3 +206,6 @@ fn decoded<T>(
 ) -> Result<Option<T>, RecordError> {
     value.map(|bytes| decode(bytes, kind)).transpose()
 }
+
+#[cfg(test)]
+mod tests;
