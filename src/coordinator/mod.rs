@@ -7,6 +7,7 @@
 mod actions;
 mod error;
 mod ids;
+mod partition_of;
 mod timers;
 
 pub mod group;
@@ -16,4 +17,5 @@ pub mod share;
 pub use actions::{Actions, Ticket};
 pub use error::GroupError;
 pub use ids::{GroupId, InstanceId, MemberId};
+pub use partition_of::partition_of;
 pub use timers::Timers;
