@@ -63,14 +63,10 @@ impl Groups {
     }
 
     fn replay_classic(&mut self, id: &GroupId, value: Option<ClassicGroupValue>) {
-        let Some(value) = value else {
-            return self.forget_kind(id, |kind| matches!(kind, Kind::Classic(_)));
-        };
-        self.change(id, |group| {
-            let mut classic = Box::<ClassicGroup>::default();
-            classic.replay(value);
-            group.kind = Kind::Classic(classic);
-        });
+        match ClassicGroup::replay(id.clone(), value) {
+            Some(classic) => self.change(id, |group| group.kind = Kind::Classic(Box::new(classic))),
+            None => self.forget_kind(id, |kind| matches!(kind, Kind::Classic(_))),
+        }
     }
 
     fn replay_consumer(&mut self, id: &GroupId, makes: bool, record: GroupRecord) {

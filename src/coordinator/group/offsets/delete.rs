@@ -67,43 +67,61 @@ impl Groups {
         Ok(())
     }
 
-    /// Forgets offsets of topics that were deleted. Returns whether more is left: an event's records are one batch, so the
-    /// caller asks again until nothing is.
-    pub fn on_topics_deleted(&mut self, topics: &[Arc<str>], actions: &mut Actions) -> bool {
-        let concerned =
-            |group: &Group| topics.iter().any(|topic| group.offsets.of_topic(topic).next().is_some());
-        let ids = self.groups.iter().filter(|(_, group)| concerned(group));
-        let mut ids: Vec<GroupId> = ids.map(|(id, _)| id.clone()).collect();
+    /// Forgets offsets of topics that were deleted; those of a topic that has the name now stay. Returns whether more is left:
+    /// an event's records are one batch, so the caller asks again until nothing is.
+    pub fn on_topics_deleted(
+        &mut self,
+        topics: &[Arc<str>],
+        turn: &Turn<'_>,
+        actions: &mut Actions,
+    ) -> bool {
+        let concerned = self.groups.iter().filter(|(_, group)| stale(group, topics, turn).next().is_some());
+        let mut ids: Vec<GroupId> = concerned.map(|(id, _)| id.clone()).collect();
         // In an order of its own, so that the same events give the same records.
         ids.sort_unstable();
         for id in &ids {
-            for topic in topics {
-                let room = TOMBSTONES_PER_TURN_MAX.saturating_sub(actions.records.len());
-                let gone = self.groups.get(id).into_iter().flat_map(|group| group.offsets.of_topic(topic));
-                let mut gone: Vec<PartitionIndex> = gone.map(|(partition, _)| partition).collect();
+            let room = TOMBSTONES_PER_TURN_MAX.saturating_sub(actions.records.len());
+            let more = self.change(id, |group| {
+                let mut gone: Vec<_> = stale(group, topics, turn).take(room.saturating_add(1)).collect();
                 let more = gone.len() > room;
                 gone.truncate(room);
-                self.change(id, |group| {
-                    // From the end, so that none is moved for the sake of another.
-                    for partition in gone.iter().rev() {
-                        group.offsets.remove(topic, *partition);
-                        push_tombstone(id, topic, *partition, actions);
-                    }
-                });
-                if more {
-                    return true;
+                // From the end, so that none is moved for the sake of another.
+                for (topic, partition) in gone.iter().rev() {
+                    group.offsets.remove(topic, *partition);
+                    push_tombstone(id, topic, *partition, actions);
                 }
+                more
+            });
+            if more {
+                return true;
             }
         }
         self.names.sweep();
         false
     }
 
-    /// The topics that offsets are committed for and that are not there (any more): deleted while nobody looked after these
-    /// groups. For [`Self::on_topics_deleted`] once they are loaded.
+    /// The topics that offsets are committed for and that are not there (any more), in order: deleted while nobody looked
+    /// after these groups. For [`Self::on_topics_deleted`], once they are loaded and the image is known to be the newest.
     pub fn missing_topics(&self, turn: &Turn<'_>) -> Vec<Arc<str>> {
-        self.names.iter().filter(|name| turn.image.topic(name).is_none()).cloned().collect()
+        let missing = self.names.iter().filter(|name| turn.image.topic(name).is_none());
+        let mut missing: Vec<Arc<str>> = missing.cloned().collect();
+        missing.sort_unstable();
+        missing
     }
+}
+
+/// The offsets of a group that were committed for these topics before they were deleted.
+fn stale<'a>(
+    group: &'a Group,
+    topics: &'a [Arc<str>],
+    turn: &Turn<'a>,
+) -> impl Iterator<Item = (Arc<str>, PartitionIndex)> + 'a {
+    let image = turn.image;
+    topics.iter().flat_map(move |topic| {
+        let now = image.topic(topic).map(|topic| topic.id);
+        let stale = group.offsets.of_topic(topic).filter(move |(_, offset)| Some(offset.topic_id) != now);
+        stale.map(move |(partition, _)| (topic.clone(), partition))
+    })
 }
 
 pub(super) fn push_tombstone(

@@ -12,9 +12,6 @@ use crate::coordinator::records::GroupRecord;
 use crate::coordinator::{Actions, GroupError, GroupId};
 use crate::model::TimestampMs;
 
-/// The protocol type whose subscriptions the coordinator understands.
-pub const CONSUMER_PROTOCOL: &str = "consumer";
-
 /// Whether the group takes this commit: from a member in its present generation or epoch, or without one from anybody while
 /// the group has no members.
 pub fn check_commit(
@@ -27,7 +24,11 @@ pub fn check_commit(
     match kind {
         Kind::Simple if *generation < 0 => Ok(()),
         Kind::Simple => Err(GroupError::UnknownMemberId(format!("The group {id} has no members."))),
-        Kind::Classic(group) => group.validate_commit(turn, member_id, instance_id.as_deref(), *generation),
+        Kind::Classic(group) => {
+            group.validate_commit(member_id, instance_id.as_deref(), *generation, false)?;
+            group.on_commit(turn, member_id);
+            Ok(())
+        }
         Kind::Consumer(group) => group.validate_commit(member_id, *generation, *version),
         Kind::Share(_) => Err(not_a_consumer_group(id)),
     }
@@ -49,7 +50,7 @@ pub fn check_fetch(kind: &Kind, fetch: &FetchOffsets) -> Result<bool, GroupError
 pub fn check_delete_offsets(id: &GroupId, kind: &Kind) -> Result<(), GroupError> {
     match kind {
         Kind::Simple | Kind::Consumer(_) => Ok(()),
-        Kind::Classic(group) if group.is_empty() || group.protocol_type() == CONSUMER_PROTOCOL => Ok(()),
+        Kind::Classic(group) if group.is_empty() || group.is_consumer_type() => Ok(()),
         Kind::Classic(_) => Err(GroupError::NonEmptyGroup),
         Kind::Share(_) => Err(not_a_consumer_group(id)),
     }
@@ -91,13 +92,13 @@ pub enum RetentionFrom {
 pub fn retention_from(kind: &Kind) -> Option<RetentionFrom> {
     match kind {
         Kind::Simple | Kind::Consumer(_) => Some(RetentionFrom::Commit),
-        Kind::Classic(group) if group.protocol_type().is_empty() => Some(RetentionFrom::Commit),
+        Kind::Classic(group) if group.protocol_type().is_none() => Some(RetentionFrom::Commit),
         // Records of very old brokers do not say since when.
         Kind::Classic(group) if group.is_empty() => {
-            Some(group.state_since().map_or(RetentionFrom::Commit, RetentionFrom::Since))
+            Some(group.is_empty_since().map_or(RetentionFrom::Commit, RetentionFrom::Since))
         }
         Kind::Classic(group) => {
-            let known = group.protocol_type() == CONSUMER_PROTOCOL && group.knows_subscriptions();
+            let known = group.is_consumer_type() && group.subscribed_topics().is_some();
             (known && group.state_name() == "Stable").then_some(RetentionFrom::Commit)
         }
         Kind::Share(_) => None,
@@ -118,8 +119,8 @@ pub fn state_name(kind: &Kind) -> &'static str {
 pub fn protocol_type(kind: &Kind) -> &str {
     match kind {
         Kind::Simple => "",
-        Kind::Classic(group) => group.protocol_type(),
-        Kind::Consumer(_) => CONSUMER_PROTOCOL,
+        Kind::Classic(group) => group.protocol_type().unwrap_or_default(),
+        Kind::Consumer(_) => "consumer",
         Kind::Share(_) => "share",
     }
 }
@@ -137,7 +138,8 @@ pub fn type_name(kind: &Kind) -> &'static str {
 pub fn push_tombstones(id: &GroupId, kind: &Kind, actions: &mut Actions) {
     match kind {
         // A simple group may have a record of the classic group that it was.
-        Kind::Simple | Kind::Classic(_) => actions.records.push(GroupRecord::ClassicGroup(id.clone(), None)),
+        Kind::Simple => actions.records.push(GroupRecord::ClassicGroup(id.clone(), None)),
+        Kind::Classic(group) => group.delete(actions),
         Kind::Consumer(group) => group.push_tombstones(id, actions),
         Kind::Share(group) => group.push_tombstones(id, actions),
     }
