@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 use super::Turn;
 use super::classic::ClassicGroup;
 use super::consumer::ConsumerGroup;
-use super::offsets::CommittedOffsets;
+use super::offsets::{CommittedOffsets, TopicNames};
 use super::share::ShareGroup;
 use crate::coordinator::{Actions, GroupId, Timers};
 use crate::model::TimestampMs;
@@ -64,6 +64,8 @@ impl Group {
 #[derive(Debug, Default)]
 pub struct Groups {
     pub(super) groups: HashMap<GroupId, Group>,
+    /// Names of topics that offsets were committed for, each in memory once.
+    pub(super) names: TopicNames,
     timers: Timers<GroupId>,
 }
 
