@@ -6,7 +6,7 @@
 use bytes::Bytes;
 
 use super::group::{Groups, Turn};
-use super::records::GroupRecord;
+use super::records::{GroupRecord, RecordError};
 use super::{Actions, GroupError, Ticket};
 use crate::coordinator::group::classic::{Joined, Synced};
 use crate::model::TimestampMs;
@@ -42,8 +42,8 @@ pub trait Hosted: Default + 'static {
     /// When [`Self::on_time`] is to be called at the latest.
     fn next_deadline(&self) -> Option<TimestampMs>;
 
-    /// Encodes what is to be appended, and hands out the answers.
-    fn carry(actions: Self::Actions) -> Carried<Self::Answer>;
+    /// Encodes what is to be appended, and hands out the answers. Fails where a name is longer than a record can hold.
+    fn carry(actions: Self::Actions) -> Result<Carried<Self::Answer>, RecordError>;
 }
 
 /// The answer to a request of a classic group that waits.
@@ -82,12 +82,10 @@ impl Hosted for Groups {
         Self::next_deadline(self)
     }
 
-    fn carry(actions: Actions) -> Carried<GroupAnswer> {
+    fn carry(actions: Actions) -> Result<Carried<GroupAnswer>, RecordError> {
         let joined = actions.joined.into_iter().map(|(ticket, answer)| (ticket, GroupAnswer::Joined(answer)));
         let synced = actions.synced.into_iter().map(|(ticket, answer)| (ticket, GroupAnswer::Synced(answer)));
-        Carried {
-            records: actions.records.iter().map(GroupRecord::encode).collect(),
-            answers: joined.chain(synced).collect(),
-        }
+        let records = actions.records.iter().map(GroupRecord::encode).collect::<Result<_, _>>()?;
+        Ok(Carried { records, answers: joined.chain(synced).collect() })
     }
 }

@@ -8,6 +8,7 @@ use hashbrown::HashMap;
 use super::Turn;
 use super::classic::ClassicGroup;
 use super::consumer::ConsumerGroup;
+use super::offsets::stand_ins::{ConsumerStandIn, ShareStandIn};
 use super::offsets::{CommittedOffsets, TopicNames};
 use super::share::ShareGroup;
 use crate::coordinator::{Actions, GroupId, Timers};

@@ -86,13 +86,9 @@ impl<S: Hosted<Answer = GroupAnswer>> Host<S> {
         let mut actions = S::Actions::default();
         let due_before = self.next_deadline();
         let answer = event(&mut self.state.borrow_mut(), &turn, &mut actions);
-        let carried = S::carry(actions);
-        if !carried.records.is_empty()
-            && let Err(error) = self.append(&carried.records, turn.now)
-        {
-            tracing::warn!("coordinator partition {:?} is loaded anew: {error}", self.partition.id());
-            self.break_off(shard);
-            return Err(unavailable(&error));
+        let carried = S::carry(actions).map_err(|error| self.undo(shard, error))?;
+        if !carried.records.is_empty() {
+            self.append(&carried.records, turn.now).map_err(|error| self.undo(shard, error))?;
         }
         let end = self.partition.log().log_end_offset();
         if !carried.answers.is_empty() {
@@ -111,12 +107,7 @@ impl<S: Hosted<Answer = GroupAnswer>> Host<S> {
         end: Offset,
     ) -> impl Future<Output = Result<(), GroupError>> + use<S> {
         let (host, shard) = (self.clone(), shard.clone());
-        async move {
-            host.partition.durable(end).await.map_err(|error| {
-                host.break_off(&shard);
-                unavailable(&error)
-            })
-        }
+        async move { host.partition.durable(end).await.map_err(|error| host.undo(&shard, error)) }
     }
 
     fn check_serving(&self) -> Result<(), GroupError> {
@@ -164,20 +155,20 @@ impl<S: Hosted<Answer = GroupAnswer>> Host<S> {
         .detach();
     }
 
-    /// Nobody gets an answer from this state any more.
-    fn break_off(&self, shard: &Rc<Shard>) {
-        if self.broken.replace(true) {
-            return;
+    /// The state has what the log will not have: nobody gets an answer from it any more, and the log is read again.
+    fn undo(&self, shard: &Rc<Shard>, error: impl std::fmt::Display) -> GroupError {
+        if !self.broken.replace(true) {
+            tracing::warn!("coordinator partition {:?} is loaded anew: {error}", self.partition.id());
+            self.break_off(shard);
         }
+        GroupError::NotAvailable(error.to_string())
+    }
+
+    fn break_off(&self, shard: &Rc<Shard>) {
         let waiting: Vec<Return> = self.waiting.borrow_mut().drain().map(|(_, to)| to).collect();
         for to in waiting {
             shard.send_home(to, None);
         }
         shard.unload_groups(self.partition.id());
     }
-}
-
-/// What a client is told when its coordinator's log fails: to look for the coordinator again.
-fn unavailable(error: &PartitionError) -> GroupError {
-    GroupError::NotAvailable(error.to_string())
 }

@@ -69,12 +69,7 @@ impl Groups {
 
     /// Forgets offsets of topics that were deleted; those of a topic that has the name now stay. Returns whether more is left:
     /// an event's records are one batch, so the caller asks again until nothing is.
-    pub fn on_topics_deleted(
-        &mut self,
-        topics: &[Arc<str>],
-        turn: &Turn<'_>,
-        actions: &mut Actions,
-    ) -> bool {
+    pub fn on_topics_deleted(&mut self, topics: &[Arc<str>], turn: &Turn<'_>, actions: &mut Actions) -> bool {
         let concerned = self.groups.iter().filter(|(_, group)| stale(group, topics, turn).next().is_some());
         let mut ids: Vec<GroupId> = concerned.map(|(id, _)| id.clone()).collect();
         // In an order of its own, so that the same events give the same records.
