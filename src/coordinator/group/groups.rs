@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 use super::Turn;
 use super::classic::ClassicGroup;
 use super::consumer::ConsumerGroup;
-use super::offsets::{CommittedOffsets, TopicNames};
+use super::offsets::{CommittedOffsets, TopicNames, Upkeep};
 use super::share::ShareGroup;
 use crate::coordinator::{Actions, GroupId, Timers};
 use crate::model::TimestampMs;
@@ -63,6 +63,7 @@ pub struct Groups {
     pub(super) groups: HashMap<GroupId, Group>,
     /// Names of topics that offsets were committed for, each in memory once.
     pub(super) names: TopicNames,
+    pub(super) upkeep: Upkeep,
     timers: Timers<GroupId>,
 }
 

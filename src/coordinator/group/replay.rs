@@ -7,7 +7,7 @@
 use super::classic::ClassicGroup;
 use super::consumer::ConsumerGroup;
 #[allow(unused_imports)]
-use super::offsets::stand_ins::{ClassicStandIn, ConsumerStandIn, ShareStandIn};
+use super::offsets::stand_ins::{ConsumerStandIn, ShareStandIn};
 use super::share::ShareGroup;
 use super::{Group, Groups, Kind};
 use crate::coordinator::GroupId;
@@ -48,7 +48,7 @@ impl Groups {
     pub fn replay_offset(&mut self, key: &OffsetKey, value: Option<&OffsetValue>) {
         match value {
             Some(value) => {
-                let topic = self.names.share(&key.topic);
+                let topic = self.names.share(&key.topic, None);
                 // Offsets set no deadlines, and a load may bring millions.
                 match self.groups.get_mut(&key.group) {
                     Some(group) => group.offsets.put(&topic, key.partition, value),

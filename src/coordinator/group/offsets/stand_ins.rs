@@ -2,57 +2,10 @@
 //!
 //! Key invariant: nothing here outlives the kinds' own methods of the same names, which take precedence over a trait's.
 
-use std::collections::BTreeSet;
-
-use crate::coordinator::group::Turn;
-use crate::coordinator::group::classic::ClassicGroup;
 use crate::coordinator::group::consumer::ConsumerGroup;
 use crate::coordinator::group::share::ShareGroup;
 use crate::coordinator::records::GroupRecord;
-use crate::coordinator::records::classic::ClassicGroupValue;
 use crate::coordinator::{Actions, GroupError, GroupId};
-use crate::model::TimestampMs;
-
-/// Of a classic group.
-pub trait ClassicStandIn: Default {
-    fn validate_commit(
-        &self,
-        _member_id: &str,
-        _instance_id: Option<&str>,
-        generation: i32,
-        _is_transactional: bool,
-    ) -> Result<(), GroupError> {
-        if generation < 0 { Ok(()) } else { Err(GroupError::IllegalGeneration) }
-    }
-    fn on_commit(&mut self, _turn: &Turn<'_>, _member_id: &str) {}
-    fn is_empty(&self) -> bool {
-        true
-    }
-    fn state_name(&self) -> &'static str {
-        "Empty"
-    }
-    fn protocol_type(&self) -> Option<&str> {
-        Some("consumer")
-    }
-    fn is_consumer_type(&self) -> bool {
-        true
-    }
-    fn is_empty_since(&self) -> Option<TimestampMs> {
-        None
-    }
-    fn is_subscribed_to(&self, _topic: &str) -> bool {
-        false
-    }
-    fn subscribed_topics(&self) -> Option<&BTreeSet<String>> {
-        None
-    }
-    fn delete(&self, _actions: &mut Actions) {}
-    fn replay(_id: GroupId, value: Option<ClassicGroupValue>) -> Option<Self> {
-        value.map(|_| Self::default())
-    }
-}
-
-impl ClassicStandIn for ClassicGroup {}
 
 /// Of a consumer group.
 pub trait ConsumerStandIn: Sized {
