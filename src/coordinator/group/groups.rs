@@ -9,7 +9,7 @@ use super::Turn;
 use super::classic::ClassicGroup;
 use super::consumer::ConsumerGroup;
 use super::offsets::stand_ins::{ConsumerStandIn, ShareStandIn};
-use super::offsets::{CommittedOffsets, TopicNames};
+use super::offsets::{CommittedOffsets, TopicNames, Upkeep};
 use super::share::ShareGroup;
 use crate::coordinator::{Actions, GroupId, Timers};
 use crate::model::TimestampMs;
@@ -67,6 +67,7 @@ pub struct Groups {
     pub(super) groups: HashMap<GroupId, Group>,
     /// Names of topics that offsets were committed for, each in memory once.
     pub(super) names: TopicNames,
+    pub(super) upkeep: Upkeep,
     timers: Timers<GroupId>,
 }
 
