@@ -24,7 +24,7 @@ impl Groups {
             GroupRecord::ConsumerGroup(ref id, None) => self.forget_kind(&id.clone(), is_consumer),
             GroupRecord::ConsumerGroup(ref id, Some(_)) => self.replay_consumer(&id.clone(), true, record),
             // Older brokers' only; what it said is in the hash of the group's own record now.
-            GroupRecord::ConsumerPartitionMetadata(_) => {}
+            GroupRecord::ConsumerPartitionMetadata(..) => {}
             GroupRecord::ConsumerMember(ref id, _, ref value) => {
                 self.replay_consumer(&id.clone(), value.is_some(), record);
             }

@@ -2,6 +2,7 @@
 //!
 //! Key invariant: nothing here outlives the kinds' own methods of the same names, which take precedence over a trait's.
 
+use crate::coordinator::group::Turn;
 use crate::coordinator::group::consumer::ConsumerGroup;
 use crate::coordinator::group::share::ShareGroup;
 use crate::coordinator::records::GroupRecord;
@@ -29,6 +30,8 @@ pub trait ConsumerStandIn: Sized {
         actions.records.push(GroupRecord::ConsumerGroup(id.clone(), None));
     }
     fn replay(&mut self, _record: GroupRecord) {}
+    fn on_loaded(&mut self, _turn: &Turn<'_>, _actions: &mut Actions) {}
+    fn on_metadata(&mut self, _turn: &Turn<'_>, _actions: &mut Actions) {}
 }
 
 impl ConsumerStandIn for ConsumerGroup {}
@@ -46,6 +49,8 @@ pub trait ShareStandIn: Sized {
         actions.records.push(GroupRecord::ShareGroup(id.clone(), None));
     }
     fn replay(&mut self, _record: GroupRecord) {}
+    fn on_loaded(&mut self, _turn: &Turn<'_>, _actions: &mut Actions) {}
+    fn on_metadata(&mut self, _turn: &Turn<'_>, _actions: &mut Actions) {}
 }
 
 impl ShareStandIn for ShareGroup {}

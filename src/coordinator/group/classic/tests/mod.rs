@@ -88,15 +88,22 @@ impl Bench {
     pub(super) fn pass(&mut self, ms: i64) -> Actions {
         let end = self.now + ms;
         let mut all = Actions::default();
-        while let Some(TimestampMs(at)) = self.groups.next_deadline().filter(|at| at.0 <= end) {
-            self.now = at.max(self.now);
-            let ((), actions) = self.event(|groups, turn, actions| groups.on_time(turn, actions));
+        while let Some(actions) = self.next_until(end) {
             all.records.extend(actions.records);
             all.joined.extend(actions.joined);
             all.synced.extend(actions.synced);
         }
-        self.now = end;
         all
+    }
+
+    /// Lets time pass until the next deadline, and what is due happen; until `end` if there is none before.
+    pub(super) fn next_until(&mut self, end: i64) -> Option<Actions> {
+        let Some(TimestampMs(at)) = self.groups.next_deadline().filter(|at| at.0 <= end) else {
+            self.now = end;
+            return None;
+        };
+        self.now = at.max(self.now);
+        Some(self.event(|groups, turn, actions| groups.on_time(turn, actions)).1)
     }
 
     pub(super) fn group(&self) -> &ClassicGroup {
@@ -120,13 +127,21 @@ impl Bench {
 
     /// Ends the initial join phase and brings an assignment; the ids of the members, the leader's first.
     pub(super) fn settle(&mut self) -> Vec<MemberId> {
-        let joined = self.pass(10 * DELAY_MS).joined;
-        let mut ids: Vec<_> =
-            joined.iter().map(|(_, joined)| joined.as_ref().unwrap().member_id.clone()).collect();
-        let leader = joined[0].1.as_ref().unwrap().leader.clone();
-        ids.sort_by_key(|id| *id != leader);
+        let ids = self.complete();
         self.sync_all(&ids);
         assert_eq!(self.state(), State::Stable);
+        ids
+    }
+
+    /// Ends the join phase; the ids of the members, the leader's first.
+    pub(super) fn complete(&mut self) -> Vec<MemberId> {
+        let mut joined = vec![];
+        while joined.is_empty() {
+            joined = self.pass(500).joined;
+        }
+        let leader = joined[0].1.as_ref().unwrap().leader.clone();
+        let mut ids: Vec<_> = joined.into_iter().map(|(_, joined)| joined.unwrap().member_id).collect();
+        ids.sort_by_key(|id| *id != leader);
         ids
     }
 
