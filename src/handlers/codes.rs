@@ -6,10 +6,11 @@ use kafka_protocol::messages::{
     AlterConfigsResponse, AlterPartitionReassignmentsResponse, AlterReplicaLogDirsResponse,
     ApiVersionsResponse, CreateAclsResponse, CreatePartitionsResponse, CreateTopicsResponse,
     DeleteAclsResponse, DeleteRecordsResponse, DeleteTopicsResponse, DescribeAclsResponse,
-    DescribeClusterResponse, DescribeConfigsResponse, DescribeLogDirsResponse, DescribeProducersResponse,
-    DescribeQuorumResponse, DescribeTopicPartitionsResponse, ElectLeadersResponse, FindCoordinatorResponse,
-    IncrementalAlterConfigsResponse, InitProducerIdResponse, ListConfigResourcesResponse,
-    ListOffsetsResponse, ListPartitionReassignmentsResponse, MetadataResponse, OffsetForLeaderEpochResponse,
+    DescribeClusterResponse, DescribeConfigsResponse, DescribeGroupsResponse, DescribeLogDirsResponse,
+    DescribeProducersResponse, DescribeQuorumResponse, DescribeTopicPartitionsResponse, ElectLeadersResponse,
+    FindCoordinatorResponse, HeartbeatResponse, IncrementalAlterConfigsResponse, InitProducerIdResponse,
+    JoinGroupResponse, LeaveGroupResponse, ListConfigResourcesResponse, ListOffsetsResponse,
+    ListPartitionReassignmentsResponse, MetadataResponse, OffsetForLeaderEpochResponse, SyncGroupResponse,
     UpdateFeaturesResponse,
 };
 
@@ -54,19 +55,24 @@ codes! {
     DescribeAclsResponse { error_code, }
     DescribeClusterResponse { error_code, }
     DescribeConfigsResponse { [results] }
+    DescribeGroupsResponse { [groups] }
     DescribeLogDirsResponse { error_code, [results] }
     DescribeProducersResponse { [topics partitions] }
     DescribeQuorumResponse { error_code, [topics partitions] }
     DescribeTopicPartitionsResponse { [topics] [topics partitions] }
     ElectLeadersResponse { error_code, [replica_election_results partition_result] }
     FindCoordinatorResponse { error_code, [coordinators] }
+    HeartbeatResponse { error_code, }
     IncrementalAlterConfigsResponse { [responses] }
     InitProducerIdResponse { error_code, }
+    JoinGroupResponse { error_code, }
+    LeaveGroupResponse { error_code, [members] }
     ListConfigResourcesResponse { error_code, }
     ListOffsetsResponse { [topics partitions] }
     ListPartitionReassignmentsResponse { error_code, }
     MetadataResponse { [topics] [topics partitions] }
     OffsetForLeaderEpochResponse { [topics partitions] }
+    SyncGroupResponse { error_code, }
     UpdateFeaturesResponse { error_code, [results] }
 }
 

@@ -18,6 +18,8 @@ mod delete_records;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
+#[allow(dead_code)]
+mod describe_groups;
 mod describe_log_dirs;
 mod describe_producers;
 mod describe_quorum;
@@ -26,8 +28,14 @@ mod elect_leaders;
 mod errors;
 mod fetch;
 mod find_coordinator;
+#[allow(dead_code)]
+mod heartbeat;
 mod incremental_alter_configs;
 mod init_producer_id;
+#[allow(dead_code)]
+mod join_group;
+#[allow(dead_code)]
+mod leave_group;
 mod list_config_resources;
 mod list_offsets;
 mod list_partition_reassignments;
@@ -36,6 +44,8 @@ mod metadata;
 mod offset_for_leader_epoch;
 mod produce;
 mod server;
+#[allow(dead_code)]
+mod sync_group;
 mod topics;
 mod update_features;
 
