@@ -5,13 +5,16 @@
 use kafka_protocol::messages::{
     AlterConfigsResponse, AlterPartitionReassignmentsResponse, AlterReplicaLogDirsResponse,
     ApiVersionsResponse, CreateAclsResponse, CreatePartitionsResponse, CreateTopicsResponse,
-    DeleteAclsResponse, DeleteRecordsResponse, DeleteTopicsResponse, DescribeAclsResponse,
-    DescribeClusterResponse, DescribeConfigsResponse, DescribeLogDirsResponse, DescribeProducersResponse,
-    DescribeQuorumResponse, DescribeTopicPartitionsResponse, ElectLeadersResponse, FindCoordinatorResponse,
-    IncrementalAlterConfigsResponse, InitProducerIdResponse, ListConfigResourcesResponse,
-    ListOffsetsResponse, ListPartitionReassignmentsResponse, MetadataResponse, OffsetForLeaderEpochResponse,
-    UpdateFeaturesResponse,
+    DeleteAclsResponse, DeleteGroupsResponse, DeleteRecordsResponse, DeleteTopicsResponse,
+    DescribeAclsResponse, DescribeClusterResponse, DescribeConfigsResponse, DescribeLogDirsResponse,
+    DescribeProducersResponse, DescribeQuorumResponse, DescribeTopicPartitionsResponse, ElectLeadersResponse,
+    FindCoordinatorResponse, IncrementalAlterConfigsResponse, InitProducerIdResponse,
+    ListConfigResourcesResponse, ListGroupsResponse, ListOffsetsResponse, ListPartitionReassignmentsResponse,
+    MetadataResponse, OffsetDeleteResponse, OffsetForLeaderEpochResponse, UpdateFeaturesResponse,
 };
+
+use crate::protocol::offset_commit::OffsetCommitResponse;
+use crate::protocol::offset_fetch::OffsetFetchResponse;
 
 /// An answer whose error codes can be visited.
 pub trait Codes {
@@ -49,6 +52,7 @@ codes! {
     CreatePartitionsResponse { [results] }
     CreateTopicsResponse { [topics] }
     DeleteAclsResponse { [filter_results] }
+    DeleteGroupsResponse { [results] }
     DeleteRecordsResponse { [topics partitions] }
     DeleteTopicsResponse { [responses] }
     DescribeAclsResponse { error_code, }
@@ -63,9 +67,13 @@ codes! {
     IncrementalAlterConfigsResponse { [responses] }
     InitProducerIdResponse { error_code, }
     ListConfigResourcesResponse { error_code, }
+    ListGroupsResponse { error_code, }
     ListOffsetsResponse { [topics partitions] }
     ListPartitionReassignmentsResponse { error_code, }
     MetadataResponse { [topics] [topics partitions] }
+    OffsetCommitResponse { [topics partitions] }
+    OffsetDeleteResponse { error_code, [topics partitions] }
+    OffsetFetchResponse { [groups] [groups topics partitions] }
     OffsetForLeaderEpochResponse { [topics partitions] }
     UpdateFeaturesResponse { error_code, [results] }
 }

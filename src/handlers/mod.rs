@@ -14,6 +14,8 @@ mod codes;
 mod config_resources;
 mod create_partitions;
 mod create_topics;
+#[allow(dead_code, reason = "dispatched with the other APIs of groups")]
+mod delete_groups;
 mod delete_records;
 mod delete_topics;
 mod describe_cluster;
@@ -28,11 +30,20 @@ mod fetch;
 mod find_coordinator;
 mod incremental_alter_configs;
 mod init_producer_id;
+mod internal_topics;
 mod list_config_resources;
+#[allow(dead_code, reason = "dispatched with the other APIs of groups")]
+mod list_groups;
 mod list_offsets;
 mod list_partition_reassignments;
 pub mod loggers;
 mod metadata;
+#[allow(dead_code, reason = "dispatched with the other APIs of groups")]
+mod offset_commit;
+#[allow(dead_code, reason = "dispatched with the other APIs of groups")]
+mod offset_delete;
+#[allow(dead_code, reason = "dispatched with the other APIs of groups")]
+mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
 mod server;
@@ -109,8 +120,7 @@ async fn answer(server: &Rc<Server>, client: &Rc<Client>, header: RequestHeader,
             serve(server, header, body, |request| init_producer_id::handle(server, request)).await
         }
         ApiKey::FindCoordinator => {
-            serve(server, header, body, |request| async move { find_coordinator::handle(&request, version) })
-                .await
+            serve(server, header, body, |request| find_coordinator::handle(server, request, version)).await
         }
         ApiKey::DescribeConfigs => {
             serve(server, header, body, |request| describe_configs::handle(server, request)).await
