@@ -68,6 +68,7 @@ pub fn of_group(error: &GroupError) -> ErrorCode {
         GroupError::UnknownTopicId => ErrorCode::UnknownTopicId,
         GroupError::GroupSubscribedToTopic => ErrorCode::GroupSubscribedToTopic,
         GroupError::InvalidRecordState(_) => ErrorCode::InvalidRecordState,
+        GroupError::InvalidCommitOffsetSize => ErrorCode::InvalidCommitOffsetSize,
         GroupError::FencedStateEpoch => ErrorCode::FencedStateEpoch,
         GroupError::FencedLeaderEpoch => ErrorCode::FencedLeaderEpoch,
         // As Kafka answers when a group's record is larger than its topic takes.

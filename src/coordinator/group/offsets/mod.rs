@@ -18,6 +18,7 @@ pub use commit::{Commit, CommitPartition, CommitTopic, Committed};
 pub use delete::{DeleteOffsets, DeletedOffsets, Deletion};
 pub use expiry::Upkeep;
 pub use fetch::{FetchOffsets, FetchTopic, FetchedPartition, FetchedTopic};
+pub(super) use kinds::state_name;
 pub use list::{GroupFilter, ListedGroup};
 pub use names::TopicNames;
 pub use store::{CommittedOffset, CommittedOffsets};

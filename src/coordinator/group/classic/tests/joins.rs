@@ -1,6 +1,6 @@
 //! JoinGroup of members without instance ids: first joins, rejoins in each state, refusals, bounds.
 
-use super::super::join::{PENDING_MEMBERS_MAX, PROTOCOLS_MAX};
+use super::super::join::{NAME_BYTES_MAX, PENDING_MEMBERS_MAX, PROTOCOLS_MAX};
 use super::*;
 
 #[test]
@@ -68,7 +68,7 @@ fn a_new_member_is_told_an_id_first_and_expected() {
     let (ticket, actions) = bench.join(requires(""));
     assert_eq!(joins(&actions), [(ticket, "id required")]);
     let id = given_id(&actions);
-    assert_eq!((bench.state(), bench.group().is_empty_since()), (State::Empty, None));
+    assert_eq!((bench.state(), bench.group().is_empty_since()), (State::Empty, Some(TimestampMs(bench.now))));
     // It joins with the id; another that was told one does not, and the first waits for it until its session is over.
     let (first, _) = bench.join(requires(id.as_str()));
     let (_, actions) = bench.join(requires(""));
@@ -102,6 +102,7 @@ fn refusals_leave_nothing_behind() {
     let mut bench = Bench::new();
     let too_many: Vec<String> = (0..=PROTOCOLS_MAX).map(|i| i.to_string()).collect();
     let too_many: Vec<&str> = too_many.iter().map(String::as_str).collect();
+    let long = "n".repeat(NAME_BYTES_MAX + 1);
     let cases = [
         (JoinRequest { session_timeout_ms: 5_999, ..dynamic("") }, "session"),
         (JoinRequest { session_timeout_ms: 1_800_001, ..dynamic("") }, "session"),
@@ -109,6 +110,10 @@ fn refusals_leave_nothing_behind() {
         (with_protocols(dynamic(""), &[]), "inconsistent"),
         (with_protocols(dynamic(""), &too_many), "inconsistent"),
         (JoinRequest { protocol_type: String::new(), ..dynamic("") }, "inconsistent"),
+        (JoinRequest { protocol_type: long.clone(), ..dynamic("") }, "too long"),
+        (JoinRequest { client_id: long.clone(), ..dynamic("") }, "too long"),
+        (with_protocols(dynamic(""), &[&long]), "too long"),
+        (fixed(&long, ""), "too long"),
         (dynamic("someone"), "unknown member"),
         (fixed("i", "someone"), "unknown member"),
     ];
@@ -253,6 +258,17 @@ fn the_size_of_a_group_is_bounded() {
     assert_eq!(joins(&actions), [(first, "ok"), (new, "ok"), (late, "full")]);
     assert_eq!(bench.group().members().len(), 2);
     assert!(bench.group().member(ids[1].as_str()).is_none());
+}
+
+#[test]
+fn the_longest_names_can_be_written() {
+    let mut bench = Bench::new();
+    let name = "n".repeat(NAME_BYTES_MAX);
+    bench.join(JoinRequest { protocol_type: name.clone(), ..with_protocols(fixed(&name, ""), &[&name]) });
+    bench.complete();
+    let record = bench.group().to_record();
+    let (key, value) = record.encode().unwrap();
+    assert_eq!(GroupRecord::decode(&key, value.as_deref()), Ok(Some(record)));
 }
 
 #[test]

@@ -229,6 +229,7 @@ pub(super) fn kind<T>(answer: &Result<T, GroupError>) -> &'static str {
         Err(GroupError::GroupTooLarge(_)) => "too large",
         Err(GroupError::InvalidGroupId) => "invalid id",
         Err(GroupError::InvalidSessionTimeout) => "session",
+        Err(GroupError::InvalidRequest(_)) => "too long",
         Err(_) => "another",
     }
 }
