@@ -63,7 +63,6 @@ pub fn of_group(error: &GroupError) -> ErrorCode {
         GroupError::InvalidRequest(_) => ErrorCode::InvalidRequest,
         GroupError::UnsupportedVersion(_) => ErrorCode::UnsupportedVersion,
         GroupError::OffsetMetadataTooLarge => ErrorCode::OffsetMetadataTooLarge,
-        GroupError::InvalidCommitOffsetSize => ErrorCode::InvalidCommitOffsetSize,
         GroupError::UnknownTopicOrPartition => ErrorCode::UnknownTopicOrPartition,
         GroupError::UnknownTopicId => ErrorCode::UnknownTopicId,
         GroupError::GroupSubscribedToTopic => ErrorCode::GroupSubscribedToTopic,
