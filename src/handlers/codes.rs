@@ -5,14 +5,18 @@
 use kafka_protocol::messages::{
     AlterConfigsResponse, AlterPartitionReassignmentsResponse, AlterReplicaLogDirsResponse,
     ApiVersionsResponse, CreateAclsResponse, CreatePartitionsResponse, CreateTopicsResponse,
-    DeleteAclsResponse, DeleteRecordsResponse, DeleteTopicsResponse, DescribeAclsResponse,
-    DescribeClusterResponse, DescribeConfigsResponse, DescribeGroupsResponse, DescribeLogDirsResponse,
-    DescribeProducersResponse, DescribeQuorumResponse, DescribeTopicPartitionsResponse, ElectLeadersResponse,
-    FindCoordinatorResponse, HeartbeatResponse, IncrementalAlterConfigsResponse, InitProducerIdResponse,
-    JoinGroupResponse, LeaveGroupResponse, ListConfigResourcesResponse, ListOffsetsResponse,
-    ListPartitionReassignmentsResponse, MetadataResponse, OffsetForLeaderEpochResponse, SyncGroupResponse,
+    DeleteAclsResponse, DeleteGroupsResponse, DeleteRecordsResponse, DeleteTopicsResponse,
+    DescribeAclsResponse, DescribeClusterResponse, DescribeConfigsResponse, DescribeGroupsResponse,
+    DescribeLogDirsResponse, DescribeProducersResponse, DescribeQuorumResponse,
+    DescribeTopicPartitionsResponse, ElectLeadersResponse, FindCoordinatorResponse, HeartbeatResponse,
+    IncrementalAlterConfigsResponse, InitProducerIdResponse, JoinGroupResponse, LeaveGroupResponse,
+    ListConfigResourcesResponse, ListGroupsResponse, ListOffsetsResponse, ListPartitionReassignmentsResponse,
+    MetadataResponse, OffsetDeleteResponse, OffsetForLeaderEpochResponse, SyncGroupResponse,
     UpdateFeaturesResponse,
 };
+
+use crate::protocol::offset_commit::OffsetCommitResponse;
+use crate::protocol::offset_fetch::OffsetFetchResponse;
 
 /// An answer whose error codes can be visited.
 pub trait Codes {
@@ -50,6 +54,7 @@ codes! {
     CreatePartitionsResponse { [results] }
     CreateTopicsResponse { [topics] }
     DeleteAclsResponse { [filter_results] }
+    DeleteGroupsResponse { [results] }
     DeleteRecordsResponse { [topics partitions] }
     DeleteTopicsResponse { [responses] }
     DescribeAclsResponse { error_code, }
@@ -68,9 +73,13 @@ codes! {
     JoinGroupResponse { error_code, }
     LeaveGroupResponse { error_code, [members] }
     ListConfigResourcesResponse { error_code, }
+    ListGroupsResponse { error_code, }
     ListOffsetsResponse { [topics partitions] }
     ListPartitionReassignmentsResponse { error_code, }
     MetadataResponse { [topics] [topics partitions] }
+    OffsetCommitResponse { [topics partitions] }
+    OffsetDeleteResponse { error_code, [topics partitions] }
+    OffsetFetchResponse { [groups] [groups topics partitions] }
     OffsetForLeaderEpochResponse { [topics partitions] }
     SyncGroupResponse { error_code, }
     UpdateFeaturesResponse { error_code, [results] }
