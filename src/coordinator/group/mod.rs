@@ -10,6 +10,7 @@ pub mod offsets;
 pub mod share;
 
 mod groups;
+mod replay;
 
 pub use groups::{Group, Groups, Kind};
 
