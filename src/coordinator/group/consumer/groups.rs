@@ -1,15 +1,16 @@
 //! Consumer groups among the groups of a partition: which group a request is for, and of what kind it is after it.
 //!
-//! Key invariant: a refused request leaves no group behind that was not there before.
+//! Key invariant: a refused request leaves no group behind that was not there before, and none of another kind.
 
 use super::ConsumerGroup;
 use super::describe::DescribedConsumerGroup;
 use super::leave::answer;
 use super::member::{JOIN_EPOCH, STATIC_LEAVE_EPOCH};
 use super::request::{HeartbeatAnswer, HeartbeatRequest};
+use super::upgrade::upgraded;
+use crate::coordinator::group::classic::{JoinRequest, Leaving, Left, SyncRequest};
 use crate::coordinator::group::{Group, Groups, Kind, Turn};
-use crate::coordinator::records::GroupRecord;
-use crate::coordinator::{Actions, GroupError, GroupId};
+use crate::coordinator::{Actions, GroupError, GroupId, Ticket};
 
 impl Groups {
     /// ConsumerGroupHeartbeat.
@@ -49,26 +50,6 @@ impl Groups {
             Some(_) => Err(not_consumer(group_id)),
         }
     }
-
-    /// Takes in one record of a consumer group that was read from the log. Records of other kinds are left to others.
-    pub fn replay_consumer(&mut self, record: &GroupRecord) {
-        let Some((id, is_tombstone)) = subject(record) else { return };
-        self.change(id, |group| {
-            if !matches!(group.kind, Kind::Consumer(_)) {
-                if is_tombstone {
-                    return;
-                }
-                // Offsets may come before the group that they are of, and a log has no two kinds of one group at a time.
-                group.kind = Kind::Consumer(Box::new(ConsumerGroup::new(id.clone())));
-            }
-            if let Kind::Consumer(consumer) = &mut group.kind {
-                consumer.replay(record);
-                if matches!(record, GroupRecord::ConsumerGroup(_, None)) {
-                    group.kind = Kind::Simple;
-                }
-            }
-        });
-    }
 }
 
 impl Group {
@@ -80,17 +61,28 @@ impl Group {
         actions: &mut Actions,
     ) -> Result<HeartbeatAnswer, GroupError> {
         let joins = request.member_epoch == JOIN_EPOCH;
-        match &mut self.kind {
-            Kind::Consumer(group) => group.heartbeat(turn, request, actions),
-            Kind::Simple if joins => {
-                let mut group = Box::new(ConsumerGroup::new(id.clone()));
-                let answer = group.heartbeat(turn, request, actions)?;
-                self.kind = Kind::Consumer(group);
-                Ok(answer)
-            }
-            Kind::Simple => Err(GroupError::GroupIdNotFound(format!("Consumer group {id} not found."))),
-            Kind::Classic(_) | Kind::Share(_) => Err(not_consumer(id.as_str())),
+        if let Kind::Consumer(group) = &mut self.kind {
+            return group.heartbeat(turn, request, actions);
         }
+        // What comes of it takes effect as a whole or not at all.
+        let mut made = Actions::default();
+        let mut group = match &mut self.kind {
+            Kind::Simple | Kind::Classic(_) if !joins => {
+                return Err(GroupError::GroupIdNotFound(format!("Consumer group {id} not found.")));
+            }
+            Kind::Simple => ConsumerGroup::new(id.clone()),
+            Kind::Classic(classic) if classic.is_empty() => ConsumerGroup::new(id.clone()),
+            Kind::Classic(classic) => upgraded(turn, classic, &mut made)?,
+            Kind::Share(_) | Kind::Consumer(_) => return Err(not_consumer(id.as_str())),
+        };
+        let answer = group.heartbeat(turn, request, &mut made)?;
+        if let Kind::Classic(classic) = &mut self.kind {
+            classic.dissolve(actions);
+            classic.delete(actions);
+        }
+        actions.records.append(&mut made.records);
+        self.kind = Kind::Consumer(Box::new(group));
+        Ok(answer)
     }
 
     fn consumer_leave(
@@ -109,25 +101,91 @@ impl Group {
         if request.instance_id.is_some() && request.member_epoch == STATIC_LEAVE_EPOCH {
             return Ok(group.leave_for_now(&member, actions));
         }
-        group.remove(turn, &[member.clone()], actions);
+        self.consumer_depart(turn, std::slice::from_ref(&member), actions);
         Ok(answer(&member, request.member_epoch))
+    }
+
+    /// Does what is due by now in a consumer group.
+    pub(in crate::coordinator::group) fn consumer_on_time(&mut self, turn: &Turn<'_>, actions: &mut Actions) {
+        if let Kind::Consumer(group) = &mut self.kind {
+            let late = group.late(turn.now);
+            self.consumer_depart(turn, &late, actions);
+        }
+    }
+
+    /// An empty consumer group gives way to a classic one: its last records are written, and its offsets stay.
+    pub(in crate::coordinator::group) fn consumer_gives_way(&mut self, actions: &mut Actions) {
+        if let Kind::Consumer(group) = &self.kind
+            && group.is_empty()
+        {
+            group.push_tombstones(&group.id, actions);
+            self.kind = Kind::Simple;
+        }
+    }
+
+    /// JoinGroup at a consumer group that is not empty. It is answered at once: the broker assigns, so nobody has to wait.
+    pub(in crate::coordinator::group) fn consumer_classic_join(
+        &mut self,
+        turn: &Turn<'_>,
+        request: &JoinRequest,
+        ticket: Ticket,
+        actions: &mut Actions,
+    ) {
+        let Kind::Consumer(group) = &mut self.kind else { return };
+        let becomes_classic = |group: &ConsumerGroup, owner: &_| {
+            group.becomes_classic_without(turn, std::slice::from_ref(owner), true)
+        };
+        let answer = match group.classic_join(turn, request, actions, becomes_classic) {
+            Ok((entrant, downgrades)) => {
+                if downgrades {
+                    self.downgrade(turn, entrant.changed, actions);
+                }
+                Ok(entrant.answer)
+            }
+            Err(error) => Err(error),
+        };
+        actions.joined.push((ticket, answer));
+    }
+
+    /// SyncGroup at a consumer group; answered at once.
+    pub(in crate::coordinator::group) fn consumer_classic_sync(
+        &mut self,
+        turn: &Turn<'_>,
+        request: &SyncRequest,
+        ticket: Ticket,
+        actions: &mut Actions,
+    ) {
+        if let Kind::Consumer(group) = &mut self.kind {
+            actions.synced.push((ticket, group.classic_sync(turn, request)));
+        }
+    }
+
+    /// LeaveGroup at a consumer group.
+    pub(in crate::coordinator::group) fn consumer_classic_leave(
+        &mut self,
+        turn: &Turn<'_>,
+        leaving: Vec<Leaving>,
+        actions: &mut Actions,
+    ) -> Vec<Left> {
+        let Kind::Consumer(group) = &self.kind else { return vec![] };
+        let mut gone = vec![];
+        let mut left = vec![];
+        for Leaving { member_id, instance_id, .. } in leaving {
+            let found = group.classic_leaving(&member_id, instance_id.as_deref());
+            let outcome = found.and_then(|id| {
+                if gone.contains(&id) {
+                    return Err(GroupError::UnknownMemberId(format!("Member {id} has left.")));
+                }
+                gone.push(id);
+                Ok(())
+            });
+            left.push(Left { member_id, instance_id, outcome });
+        }
+        self.consumer_depart(turn, &gone, actions);
+        left
     }
 }
 
 fn not_consumer(id: &str) -> GroupError {
     GroupError::GroupIdNotFound(format!("Group {id} is not a consumer group."))
-}
-
-/// The group that a record of a consumer group is about, and whether it is a tombstone.
-fn subject(record: &GroupRecord) -> Option<(&GroupId, bool)> {
-    match record {
-        GroupRecord::ConsumerGroup(id, value) => Some((id, value.is_none())),
-        GroupRecord::ConsumerMember(id, _, value) => Some((id, value.is_none())),
-        GroupRecord::ConsumerTarget(id, value) => Some((id, value.is_none())),
-        GroupRecord::ConsumerTargetMember(id, _, value) => Some((id, value.is_none())),
-        GroupRecord::ConsumerCurrent(id, _, value) => Some((id, value.is_none())),
-        GroupRecord::ConsumerRegex(id, _, value) => Some((id, value.is_none())),
-        GroupRecord::ConsumerPartitionMetadata(id) => Some((id, true)),
-        _ => None,
-    }
 }

@@ -4,6 +4,7 @@
 //! member that has what it is to have costs no more than finding it and renewing its session.
 
 use super::ConsumerGroup;
+use super::alarms::Alarm;
 use super::member::{Current, JOIN_EPOCH, nobody};
 use super::pattern::Pattern;
 use super::request::{HeartbeatAnswer, HeartbeatRequest};
@@ -144,6 +145,10 @@ impl ConsumerGroup {
             names: before.subscribed_topics != value.subscribed_topics,
             pattern: before.subscribed_regex != value.subscribed_regex,
         };
+        if before.classic.is_some() && value.classic.is_none() {
+            self.cancel_alarm(id, Alarm::Join);
+            self.cancel_alarm(id, Alarm::Sync);
+        }
         if is_new || before != value {
             self.emit(GroupRecord::ConsumerMember(self.id.clone(), id.clone(), Some(value)), actions);
         }

@@ -72,33 +72,20 @@ impl ConsumerGroup {
         }
     }
 
-    /// Whether the group may be deleted: it has no members.
-    pub fn check_delete(&self) -> Result<(), GroupError> {
-        if self.members.is_empty() { Ok(()) } else { Err(GroupError::NonEmptyGroup) }
-    }
-
-    /// Writes the last records of the group and of all in it. The caller forgets the group.
-    pub fn delete(&mut self, actions: &mut Actions) {
-        let members: Vec<MemberId> = self.members.keys().cloned().collect();
-        let patterns: Vec<String> = self.subscriptions.resolved().keys().cloned().collect();
-        let group = self.id.clone();
+    /// Appends the last records of the group and of all in it. The caller forgets the group.
+    pub fn push_tombstones(&self, group: &GroupId, actions: &mut Actions) {
         let of_each = |record: fn(GroupId, MemberId) -> GroupRecord| -> Vec<GroupRecord> {
-            members.iter().map(|id| record(group.clone(), id.clone())).collect()
+            self.members.keys().map(|id| record(group.clone(), id.clone())).collect()
         };
-        let mut records = of_each(|group, id| GroupRecord::ConsumerCurrent(group, id, None));
+        let records = &mut actions.records;
+        records.extend(of_each(|group, id| GroupRecord::ConsumerCurrent(group, id, None)));
         records.extend(of_each(|group, id| GroupRecord::ConsumerTargetMember(group, id, None)));
-        records.push(GroupRecord::ConsumerTarget(self.id.clone(), None));
+        records.push(GroupRecord::ConsumerTarget(group.clone(), None));
         records.extend(of_each(|group, id| GroupRecord::ConsumerMember(group, id, None)));
-        let of_patterns = patterns.into_iter();
-        records.extend(of_patterns.map(|text| GroupRecord::ConsumerRegex(self.id.clone(), text, None)));
-        records.push(GroupRecord::ConsumerPartitionMetadata(self.id.clone()));
-        records.push(GroupRecord::ConsumerGroup(self.id.clone(), None));
-        for record in records {
-            self.emit(record, actions);
-        }
-        for id in &members {
-            self.cancel_alarms(id);
-        }
+        let patterns = self.subscriptions.resolved().keys();
+        records.extend(patterns.map(|text| GroupRecord::ConsumerRegex(group.clone(), text.clone(), None)));
+        records.push(GroupRecord::ConsumerPartitionMetadata(group.clone(), None));
+        records.push(GroupRecord::ConsumerGroup(group.clone(), None));
     }
 }
 

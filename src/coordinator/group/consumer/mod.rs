@@ -4,7 +4,10 @@
 //! changes only through [`ConsumerGroup::replay`], live as on load, so both lead to the same state.
 
 mod alarms;
+mod classic;
 mod describe;
+mod downgrade;
+mod embedded;
 mod groups;
 mod heartbeat;
 mod leave;
@@ -15,6 +18,7 @@ mod replay;
 mod request;
 mod subscriptions;
 mod target;
+mod upgrade;
 mod validate;
 
 #[cfg(test)]
@@ -150,7 +154,12 @@ impl ConsumerGroup {
         self.subscriptions.is_subscribed(topic)
     }
 
-    /// When [`Self::on_time`] is to be called at the latest.
+    /// The state's name as clients see it.
+    pub fn state_name(&self) -> &'static str {
+        self.state().name()
+    }
+
+    /// When a member is late, so that `Group::consumer_on_time` is to be called.
     pub fn next_deadline(&self) -> Option<TimestampMs> {
         self.alarms.next()
     }
@@ -186,12 +195,6 @@ impl ConsumerGroup {
         }
     }
 
-    /// Does what is due by now.
-    pub fn on_time(&mut self, turn: &Turn<'_>, actions: &mut Actions) {
-        let late = self.late(turn.now);
-        if !late.is_empty() {
-            self.remove(turn, &late, actions);
-        }
-        self.checked();
-    }
+    /// The topics have changed. Heartbeats look at them anyway: until then nobody could be told.
+    pub fn on_metadata(&mut self, _turn: &Turn<'_>, _actions: &mut Actions) {}
 }

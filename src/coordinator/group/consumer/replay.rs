@@ -13,12 +13,16 @@ use crate::coordinator::{Actions, MemberId};
 impl ConsumerGroup {
     /// Changes the state as the record says, and has it appended.
     pub(super) fn emit(&mut self, record: GroupRecord, actions: &mut Actions) {
-        self.replay(&record);
+        self.apply(&record);
         actions.records.push(record);
     }
 
     /// Changes the state as a record of this group says. Records of other kinds change nothing.
-    pub fn replay(&mut self, record: &GroupRecord) {
+    pub fn replay(&mut self, record: GroupRecord) {
+        self.apply(&record);
+    }
+
+    fn apply(&mut self, record: &GroupRecord) {
         match record {
             GroupRecord::ConsumerGroup(_, value) => {
                 self.epoch = value.map_or(0, |value| value.epoch);

@@ -8,6 +8,9 @@ use super::member::{JOIN_EPOCH, Member, STATIC_LEAVE_EPOCH};
 use crate::coordinator::records::consumer::TopicPartitions;
 use crate::coordinator::{GroupError, MemberId};
 
+/// The first version of OffsetCommit that has member epochs.
+const EPOCHS_FROM: i16 = 9;
+
 impl ConsumerGroup {
     /// The member of that id.
     pub(super) fn known(&self, id: &str) -> Result<MemberId, GroupError> {
@@ -64,18 +67,13 @@ impl ConsumerGroup {
     ///
     /// # Errors
     /// Unknown member; stale member epoch, or illegal generation of a member on the classic protocol; unsupported version of a
-    /// member on the new protocol that commits with a version below 9 (`is_classic_version`), which has no member epochs.
-    pub fn validate_commit(
-        &self,
-        member_id: &str,
-        epoch: i32,
-        is_classic_version: bool,
-    ) -> Result<(), GroupError> {
+    /// member on the new protocol that commits with a version of OffsetCommit below 9, which has no member epochs.
+    pub fn validate_commit(&self, member_id: &str, epoch: i32, version: i16) -> Result<(), GroupError> {
         if epoch < 0 && self.members.is_empty() {
             return Ok(());
         }
         let member = self.members.get(member_id).ok_or_else(|| self.unknown(member_id))?;
-        if is_classic_version && !member.is_classic() {
+        if version < EPOCHS_FROM && !member.is_classic() {
             let text =
                 "OffsetCommit version 9 or above must be used by members using the modern group protocol";
             return Err(GroupError::UnsupportedVersion(text.to_owned()));
