@@ -24,7 +24,6 @@ pub(super) const CONSUMER: &str = "consumer";
 
 /// A member that has joined, before it is told so.
 pub(super) struct Entrant {
-    pub id: MemberId,
     pub answer: Joined,
     /// Whether its subscription is another one than that of the static member whose place it took.
     pub changed: bool,
@@ -88,7 +87,7 @@ impl ConsumerGroup {
             skip_assignment: false,
             members: vec![],
         };
-        Ok((Entrant { id, answer, changed: change.any() }, downgrades))
+        Ok((Entrant { answer, changed: change.any() }, downgrades))
     }
 
     fn classic_place(&self, id: MemberId, request: &JoinRequest) -> Result<(Place, MemberId), GroupError> {

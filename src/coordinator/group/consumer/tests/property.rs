@@ -16,6 +16,7 @@ struct Client {
     life: u32,
     joined: bool,
     epoch: i32,
+    subscription: usize,
     /// What it works on.
     works_on: Assignment,
     /// What it was told to work on, and has not got round to yet.
@@ -145,7 +146,8 @@ impl Play {
     }
 
     fn join(&mut self, client: usize, subscription: usize, lost: bool) {
-        self.clients[client] = Client { life: self.clients[client].life, ..Client::default() };
+        let life = self.clients[client].life;
+        self.clients[client] = Client { life, subscription, ..Client::default() };
         let request =
             HeartbeatRequest { rebalance_timeout_ms: 30_000, owned: Some(vec![]), ..self.request(client, 0) };
         self.send(client, Self::subscribed(request, subscription), lost);
@@ -156,8 +158,13 @@ impl Play {
         if state.joined {
             let mut request = self.request(client, state.epoch);
             // Clients tell what they have when it changed; told here always, unless nothing is under way.
-            if state.unsure || state.told.is_none() {
+            let (unsure, subscription) = (state.unsure, state.subscription);
+            if unsure || state.told.is_none() {
                 request.owned = Some(state.works_on.to_list());
+            }
+            if unsure {
+                request.rebalance_timeout_ms = 30_000;
+                request = Self::subscribed(request, subscription);
             }
             self.send(client, request, lost);
         }
@@ -179,9 +186,11 @@ impl Play {
             Op::Beat { client, lost } => self.beat(client, lost),
             Op::Act { client } => self.act(client),
             Op::Subscribe { client, subscription } => {
-                let state = &self.clients[client];
+                let state = &mut self.clients[client];
                 if state.joined {
-                    let request = self.request(client, state.epoch);
+                    state.subscription = subscription;
+                    let epoch = state.epoch;
+                    let request = self.request(client, epoch);
                     self.send(client, Self::subscribed(request, subscription), false);
                 }
             }
