@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 use super::Turn;
 use super::classic::ClassicGroup;
 use super::consumer::ConsumerGroup;
-use super::offsets::stand_ins::{ConsumerStandIn, ShareStandIn};
+use super::offsets::stand_ins::ShareStandIn;
 use super::offsets::{CommittedOffsets, TopicNames, Upkeep};
 use super::share::ShareGroup;
 use crate::coordinator::{Actions, GroupId, Timers};
@@ -155,7 +155,7 @@ impl Groups {
             self.change(&id, |group| match &mut group.kind {
                 Kind::Simple => {}
                 Kind::Classic(group) => group.on_time(turn, actions),
-                Kind::Consumer(group) => group.on_time(turn, actions),
+                Kind::Consumer(_) => group.consumer_on_time(turn, actions),
                 Kind::Share(group) => group.on_time(turn, actions),
             });
         }
