@@ -24,6 +24,7 @@ SILENT = ("kafka-go",)
 # Debian's package is of 2021: its metadata and commits are checked from outside.
 NO_METADATA = ("kafka-go", "platformatic", "kcat")
 OFFSET_FETCH = 9
+UNKNOWN_TOPIC = 3
 _classpath = []
 
 
@@ -233,6 +234,11 @@ def fill(broker, topic, partitions, count, first=0):
         for partition in range(partitions):
             values = [b"%d-%d" % (partition, first + number) for number in range(count)]
             error, offset = connection.settled_produce(topic, partition, wire.batch(values))
+            # Kafka answers CreateTopics before its broker knows of the topic.
+            deadline = time.monotonic() + wire.OPENING_SECONDS_MAX
+            while error == UNKNOWN_TOPIC and time.monotonic() < deadline:
+                time.sleep(0.05)
+                error, offset = connection.settled_produce(topic, partition, wire.batch(values))
             check((error, offset) == (0, first), f"producing to {topic}-{partition}: error {error}, offset {offset}")
 
 

@@ -37,7 +37,9 @@ func (g *franzGroup) options() []kgo.Opt {
 		kgo.FetchMaxWait(100 * time.Millisecond), kgo.MetadataMaxAge(2 * time.Second), kgo.MetadataMinAge(100 * time.Millisecond),
 		kgo.OnPartitionsAssigned(given("assigned")),
 		kgo.OnPartitionsRevoked(func(ctx context.Context, client *kgo.Client, partitions map[string][]int32) {
-			g.commit()
+			if g.args.commit == "each" {
+				g.commit()
+			}
 			revoked(ctx, client, partitions)
 		}),
 		kgo.OnPartitionsLost(func(ctx context.Context, client *kgo.Client, partitions map[string][]int32) {

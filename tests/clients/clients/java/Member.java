@@ -83,7 +83,7 @@ public final class Member implements ConsumerRebalanceListener {
 
     @Override
     public void onPartitionsRevoked(Collection<TopicPartition> partitions) {
-        commit();
+        if (commitsEach()) commit();
         sayPartitions("revoked", partitions);
     }
 
@@ -134,7 +134,11 @@ public final class Member implements ConsumerRebalanceListener {
             OUT.println("record " + record.partition() + " " + record.offset() + " " + record.value());
             printed.put(record.partition(), record.offset() + 1);
         }
-        if (options.getOrDefault("commit", "each").equals("each")) commit();
+        if (commitsEach()) commit();
+    }
+
+    private boolean commitsEach() {
+        return options.getOrDefault("commit", "each").equals("each");
     }
 
     private void run() {

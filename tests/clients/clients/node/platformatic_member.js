@@ -56,9 +56,11 @@ async function obey(words) {
 function notice() {
   const now = partitionsOf(consumer.assignments)
   if (String(now) === String(owned)) return
-  if (owned.length) sayPartitions('revoked', owned)
+  const gone = owned.filter((partition) => !now.includes(partition))
+  const added = now.filter((partition) => !owned.includes(partition))
   owned = [...now]
-  sayPartitions('assigned', owned)
+  if (gone.length) sayPartitions('revoked', gone)
+  if (added.length) sayPartitions('assigned', added)
 }
 
 async function main() {

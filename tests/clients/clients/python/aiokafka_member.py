@@ -46,7 +46,8 @@ class Member(ConsumerRebalanceListener):
         say_partitions("assigned", [each.partition for each in assigned])
 
     async def on_partitions_revoked(self, revoked):
-        await self.commit()
+        if self.args.commit == "each":
+            await self.commit()
         say_partitions("revoked", [each.partition for each in revoked])
 
     async def commit(self):

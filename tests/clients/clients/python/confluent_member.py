@@ -45,7 +45,8 @@ class Member:
         say_partitions("assigned", [each.partition for each in partitions])
 
     def revoked(self, _, partitions):
-        self.commit()
+        if self.args.commit == "each":
+            self.commit()
         self.printed.clear()
         say_partitions("revoked", [each.partition for each in partitions])
 
@@ -87,8 +88,8 @@ class Member:
     def poll(self):
         message = self.consumer.poll(0.1)
         if message is not None and message.error():
-            say_error(KafkaException(message.error()))
-        elif message is not None:
+            raise KafkaException(message.error())
+        if message is not None:
             say("record", message.partition(), message.offset(), message.value().decode())
             self.printed[message.partition()] = message.offset() + 1
         if self.args.commit == "each" and (message is None or message.offset() % UNCOMMITTED_MAX == UNCOMMITTED_MAX - 1):
@@ -97,10 +98,13 @@ class Member:
     def run(self):
         words = member_args.Words()
         while self.running:
-            if command := words.next():
-                self.obey(command)
-            else:
-                self.poll()
+            try:
+                if command := words.next():
+                    self.obey(command)
+                else:
+                    self.poll()
+            except KafkaException as error:
+                say_error(error)
         if self.args.commit == "each":
             self.commit()
         self.consumer.close()

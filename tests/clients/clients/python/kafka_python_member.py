@@ -41,7 +41,8 @@ class Member(ConsumerRebalanceListener):
         say_partitions("assigned", [each.partition for each in assigned])
 
     def on_partitions_revoked(self, revoked):
-        self.commit()
+        if self.args.commit == "each":
+            self.commit()
         say_partitions("revoked", [each.partition for each in revoked])
 
     def on_partitions_lost(self, lost):
