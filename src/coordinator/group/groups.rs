@@ -43,7 +43,7 @@ impl Group {
     }
 
     /// Whether nothing would be lost if it were forgotten.
-    fn is_nothing(&self) -> bool {
+    pub(super) fn is_nothing(&self) -> bool {
         matches!(self.kind, Kind::Simple) && self.offsets.is_empty()
     }
 

@@ -2,21 +2,18 @@
 //!
 //! Key invariant: the same key goes to the same partition of the state topic as in Kafka.
 
-use crate::coordinator::GroupId;
+pub use crate::coordinator::records::share_state::SharePartitionKey;
 use crate::model::{PartitionIndex, TopicPartition};
-
-/// A topic partition as one group consumes it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SharePartitionKey {
-    pub group: GroupId,
-    pub partition: TopicPartition,
-}
 
 impl SharePartitionKey {
     /// The text that is hashed, and that FindCoordinator takes for share groups: `group:topicId:partition`.
     pub fn coordinator_key(&self) -> String {
-        let TopicPartition { topic_id, partition } = self.partition;
-        format!("{}:{}:{}", self.group, topic_id, partition)
+        format!("{}:{}:{}", self.group, self.topic_id, self.partition)
+    }
+
+    /// The partition whose records these are.
+    pub fn topic_partition(&self) -> TopicPartition {
+        TopicPartition { topic_id: self.topic_id, partition: self.partition }
     }
 
     /// Which of the `partitions` of `__share_group_state` keeps the state: Java's `String.hashCode`, made positive.
@@ -36,13 +33,13 @@ fn coordinator_partition(key: &str, partitions: i32) -> PartitionIndex {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::coordinator::GroupId;
     use crate::model::TopicId;
 
     #[test]
     fn keys_are_hashed_as_java_hashes_them() {
-        let partition =
-            TopicPartition { topic_id: TopicId(uuid::Uuid::from_u128(1)), partition: PartitionIndex(3) };
-        let key = SharePartitionKey { group: GroupId::from("share"), partition };
+        let topic_id = TopicId(uuid::Uuid::from_u128(1));
+        let key = SharePartitionKey { group: GroupId::from("share"), topic_id, partition: PartitionIndex(3) };
         assert_eq!(key.coordinator_key(), "share:AAAAAAAAAAAAAAAAAAAAAQ:3");
         // `"share".hashCode()` is 109400031.
         assert_eq!(coordinator_partition("share", 50), PartitionIndex(31));
