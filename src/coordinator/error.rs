@@ -36,6 +36,9 @@ pub enum GroupError {
     UnreleasedInstanceId(String),
     #[error("{0}")]
     GroupMaxSizeReached(String),
+    /// The group's record would be larger than can be written; UNKNOWN_SERVER_ERROR, as in Kafka.
+    #[error("{0}")]
+    GroupTooLarge(String),
     #[error("the session timeout is not within the bounds of the broker")]
     InvalidSessionTimeout,
     #[error("{0}")]

@@ -6,7 +6,9 @@
 
 mod actions;
 mod error;
+mod hosted;
 mod ids;
+mod partition_of;
 mod timers;
 
 pub mod group;
@@ -15,5 +17,7 @@ pub mod share;
 
 pub use actions::{Actions, Ticket};
 pub use error::GroupError;
+pub use hosted::{Carried, GroupAnswer, Hosted, RawRecord};
 pub use ids::{GroupId, InstanceId, MemberId};
+pub use partition_of::partition_of;
 pub use timers::Timers;

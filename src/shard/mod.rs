@@ -6,10 +6,12 @@
 mod adoptions;
 mod budget;
 mod compaction;
+mod coordinators;
 mod inbox;
 mod maintenance;
 mod requests;
 mod router;
+mod settings;
 mod signal;
 mod table;
 mod waits;
@@ -21,16 +23,18 @@ use std::sync::Arc;
 
 pub use adoptions::Adoptions;
 pub use budget::{Budget, Exhausted, Grant};
+pub use coordinators::{AllGroups, Coordinators};
 pub use inbox::{Notice, Notices, ShardInbox, inbox};
 pub use requests::{AppendAnswer, AppendAnswers, AppendEntry, ReadAnswers, ReadEntry};
 pub use router::{Credit, Mesh, Router, ShardGone, mesh};
+use settings::ShardSettings;
 pub use signal::Signal;
 pub use table::{Table, Topic};
 pub use waits::{Wait, Waits};
 
-use crate::config::BrokerSettings;
+use crate::config::{BrokerSettings, GroupSettings};
 use crate::io::Clock;
-use crate::metadata::{ConfigResource, Image};
+use crate::metadata::Image;
 use crate::metrics::ShardMetrics;
 use crate::model::{PartitionIndex, ShardId, TimestampMs, TopicId, TopicPartition, owner_shard};
 use crate::storage::Store;
@@ -39,15 +43,14 @@ use crate::storage::Store;
 pub struct Shard {
     id: ShardId,
     shards: u16,
-    /// What the operator configured; `settings` adds what was changed while running.
-    started_with: Arc<BrokerSettings>,
-    settings: RefCell<Arc<BrokerSettings>>,
+    settings: ShardSettings,
     image: RefCell<Arc<Image>>,
     table: Rc<Table>,
     router: Router<Shard>,
     waits: Waits,
     budget: Budget,
     adoptions: Adoptions,
+    coordinators: Coordinators,
     metrics: Arc<ShardMetrics>,
     store: Rc<Store>,
 }
@@ -66,17 +69,19 @@ impl Shard {
     /// A shard without partitions, before its first image.
     pub fn new(parts: ShardParts) -> Rc<Self> {
         let ShardParts { id, shards, settings, request_bytes_max, metrics, store } = parts;
+        let coordinators = Coordinators::default();
+        let opened = coordinators.stirred();
         Rc::new(Self {
             id,
             shards,
-            started_with: settings.clone(),
-            settings: RefCell::new(settings),
+            settings: ShardSettings::new(settings),
             image: RefCell::default(),
-            table: Rc::new(Table::new(id, shards, store.clone(), metrics.clone())),
+            table: Rc::new(Table::new((id, shards), store.clone(), metrics.clone(), opened)),
             router: Router::new(id, shards),
             waits: Waits::default(),
             budget: Budget::new(request_bytes_max),
             adoptions: Adoptions::default(),
+            coordinators,
             metrics,
             store,
         })
@@ -94,7 +99,17 @@ impl Shard {
 
     /// The broker's settings, with what was changed while it runs.
     pub fn settings(&self) -> Arc<BrokerSettings> {
-        self.settings.borrow().clone()
+        self.settings.current()
+    }
+
+    /// Those of groups.
+    pub fn group_settings(&self) -> Arc<GroupSettings> {
+        self.settings.groups()
+    }
+
+    /// The groups that this shard coordinates.
+    pub fn coordinators(&self) -> &Coordinators {
+        &self.coordinators
     }
 
     /// The metadata that this shard acts by.
@@ -174,23 +189,13 @@ impl Shard {
             tracing::warn!("an image of {} came after one of {current}; it is passed over", image.applied());
             return vec![];
         }
-        let settings = self.effective_settings(&image);
-        let opening = self.table.follow(&image, &settings).await;
-        self.image.replace(image);
-        opening
-    }
-
-    /// The broker's settings with what the image changes of them; topics take over what they fall back to.
-    fn effective_settings(&self, image: &Image) -> Arc<BrokerSettings> {
-        let (default, own) =
-            (ConfigResource::BrokerDefault, ConfigResource::Broker(self.started_with.node.id));
-        let before = self.image();
-        if image.config(&default) == before.config(&default) && image.config(&own) == before.config(&own) {
-            return self.settings();
+        let settings = self.settings.follow(&self.image(), &image);
+        if let Some(changed) = &settings {
+            self.table.refresh_settings(changed);
         }
-        let settings = Arc::new(self.started_with.with_dynamic(image.config(&default), image.config(&own)));
-        self.settings.replace(settings.clone());
-        self.table.refresh_settings(&settings);
-        settings
+        let opening = self.table.follow(&image, &self.settings()).await;
+        self.image.replace(image);
+        self.coordinators.metadata_changed();
+        opening
     }
 }

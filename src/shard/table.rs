@@ -50,19 +50,27 @@ pub struct Table {
     metrics: Arc<ShardMetrics>,
     /// Raised when a partition has opened or failed to.
     settled: Signal,
+    /// Raised when a partition has opened, for those that do something with it.
+    opened: Rc<Signal>,
     topics: RefCell<HashMap<TopicId, Topic>>,
     partitions: RefCell<HashMap<TopicPartition, Slot>>,
 }
 
 impl Table {
     /// An empty table.
-    pub fn new(me: ShardId, shards: u16, store: Rc<Store>, metrics: Arc<ShardMetrics>) -> Self {
+    pub fn new(
+        (me, shards): (ShardId, u16),
+        store: Rc<Store>,
+        metrics: Arc<ShardMetrics>,
+        opened: Rc<Signal>,
+    ) -> Self {
         Self {
             me,
             shards,
             store,
             metrics,
             settled: Signal::default(),
+            opened,
             topics: RefCell::default(),
             partitions: RefCell::default(),
         }
@@ -91,6 +99,14 @@ impl Table {
             _ => None,
         });
         ready.collect()
+    }
+
+    /// The open partitions of one topic.
+    pub fn ready_of(&self, topic: TopicId) -> Vec<Rc<Partition>> {
+        let count = self.topic(topic).map_or(0, |known| known.image.partitions.len());
+        let ids = (0..count)
+            .map(|index| TopicPartition { topic_id: topic, partition: PartitionIndex(index as i32) });
+        ids.filter_map(|id| self.partition(id).ok()).collect()
     }
 
     /// How many partitions are offline.
@@ -206,6 +222,7 @@ impl Table {
         // A deletion waits for the slot to settle, so it is still there.
         self.partitions.borrow_mut().insert(id, slot);
         self.settled.raise();
+        self.opened.raise();
     }
 
     async fn remove_deleted(&self, image: &Image) {

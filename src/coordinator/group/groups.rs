@@ -8,10 +8,14 @@ use hashbrown::HashMap;
 use super::Turn;
 use super::classic::ClassicGroup;
 use super::consumer::ConsumerGroup;
-use super::offsets::CommittedOffsets;
+use super::offsets::stand_ins::{ConsumerStandIn, ShareStandIn};
+use super::offsets::{CommittedOffsets, TopicNames};
 use super::share::ShareGroup;
 use crate::coordinator::{Actions, GroupId, Timers};
 use crate::model::TimestampMs;
+
+/// Groups whose deadlines are met in one event: their records are one batch.
+const DUE_GROUPS_MAX: usize = 64;
 
 /// What a group is; it decides which requests it takes.
 #[derive(Debug, Default)]
@@ -61,6 +65,8 @@ impl Group {
 #[derive(Debug, Default)]
 pub struct Groups {
     pub(super) groups: HashMap<GroupId, Group>,
+    /// Names of topics that offsets were committed for, each in memory once.
+    pub(super) names: TopicNames,
     timers: Timers<GroupId>,
 }
 
@@ -105,13 +111,37 @@ impl Groups {
         answer
     }
 
-    /// Does what is due by now.
-    pub fn on_time(&mut self, turn: &Turn<'_>, actions: &mut Actions) {
-        // What an event sets anew lies in the future, so this ends; a deadline that stays in the past waits for the next call.
-        let mut due = vec![];
-        while let Some(id) = self.timers.pop_due(turn.now) {
-            due.push(id);
+    /// All records are read: the groups are served from now on.
+    pub fn on_loaded(&mut self, turn: &Turn<'_>, actions: &mut Actions) {
+        let ids: Vec<GroupId> = self.groups.keys().cloned().collect();
+        for id in ids {
+            self.change(&id, |group| match &mut group.kind {
+                Kind::Simple => {}
+                Kind::Classic(group) => group.on_loaded(turn, actions),
+                Kind::Consumer(group) => group.on_loaded(turn, actions),
+                Kind::Share(group) => group.on_loaded(turn, actions),
+            });
         }
+    }
+
+    /// The topics have changed.
+    pub fn on_metadata(&mut self, turn: &Turn<'_>, actions: &mut Actions) {
+        let ids: Vec<GroupId> = self.groups.keys().cloned().collect();
+        for id in ids {
+            self.change(&id, |group| match &mut group.kind {
+                // The members' leader looks at the topics itself.
+                Kind::Simple | Kind::Classic(_) => {}
+                Kind::Consumer(group) => group.on_metadata(turn, actions),
+                Kind::Share(group) => group.on_metadata(turn, actions),
+            });
+        }
+    }
+
+    /// Does what is due by now, for some groups at a time: [`Self::next_deadline`] says whether there are more.
+    pub fn on_time(&mut self, turn: &Turn<'_>, actions: &mut Actions) {
+        // What an event sets anew may lie in the past; then it waits for the next call.
+        let due: Vec<GroupId> =
+            std::iter::from_fn(|| self.timers.pop_due(turn.now)).take(DUE_GROUPS_MAX).collect();
         for id in due {
             self.change(&id, |group| match &mut group.kind {
                 Kind::Simple => {}

@@ -9,6 +9,7 @@ pub mod offsets;
 pub mod share;
 
 mod groups;
+mod replay;
 
 pub use groups::{Group, Groups, Kind};
 

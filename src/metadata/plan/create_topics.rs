@@ -172,6 +172,25 @@ fn plan_topic(
     new_id: &mut dyn FnMut() -> uuid::Uuid,
 ) -> Result<(Command, TopicImage), Refusal> {
     ground.check_name(&topic.name)?;
+    plan_named(ground, topic, new_id)
+}
+
+/// Plans an internal topic that is not there, as its coordinator wants it.
+pub(super) fn plan_internal(
+    image: &Image,
+    settings: &BrokerSettings,
+    topic: &NewTopic,
+    new_id: &mut dyn FnMut() -> uuid::Uuid,
+) -> Result<(Command, TopicImage), Refusal> {
+    let ground = Ground { image, settings: Cow::Borrowed(settings), unified: BTreeMap::new() };
+    plan_named(&ground, topic, new_id).and_then(|planned| Room::of(image).take(planned))
+}
+
+fn plan_named(
+    ground: &Ground<'_>,
+    topic: &NewTopic,
+    new_id: &mut dyn FnMut() -> uuid::Uuid,
+) -> Result<(Command, TopicImage), Refusal> {
     let overrides = check_configs(topic)?;
     if !overrides.is_empty() {
         validate_topic(&overrides, &ground.settings).map_err(refused)?;

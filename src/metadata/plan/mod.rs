@@ -8,6 +8,7 @@ mod create_partitions;
 mod create_topics;
 mod delete_topics;
 mod features;
+mod internal_topics;
 mod placement;
 mod reassign;
 mod start;
@@ -17,6 +18,7 @@ pub use create_partitions::{CreatePartitions, MorePartitions};
 pub use create_topics::{CreateTopics, NewTopic, PlannedTopic};
 pub use delete_topics::{DeleteTopics, TopicName};
 pub use features::{FeatureChange, SupportedFeature, UpdateFeatures, Upgrade};
+pub use internal_topics::CreateInternalTopic;
 pub use reassign::check_reassignment;
 pub use start::{AllocateProducerIds, InitCluster, PRODUCER_ID_BLOCK_LEN, ProducerIdBlock, StartBroker};
 

@@ -1,0 +1,1 @@
+//! Committed offsets, driven as requests drive them.

@@ -1,0 +1,129 @@
+//! How handlers reach a coordinator: on whichever shard it is.
+//!
+//! Key invariant: an answer that comes back is durable.
+
+use std::rc::Rc;
+
+use super::parked::Return;
+use crate::coordinator::group::classic::{Joined, Synced};
+use crate::coordinator::group::{Groups, Turn};
+use crate::coordinator::{Actions, GroupAnswer, GroupError, Ticket, partition_of};
+use crate::metadata::CONSUMER_OFFSETS_TOPIC;
+use crate::model::{ShardId, TopicPartition};
+use crate::shard::Shard;
+
+/// What all coordinators of the broker said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AllGroups<A> {
+    pub answers: Vec<A>,
+    /// Some were not loaded yet, so that groups may be missing.
+    pub loading: bool,
+}
+
+impl Shard {
+    /// Runs `event` on the groups of `group`'s coordinator partition, wherever that is. Resolves when everything appended up to
+    /// then is durable.
+    pub async fn groups<A, F>(self: &Rc<Self>, group: &str, event: F) -> Result<A, GroupError>
+    where
+        A: Send + 'static,
+        F: FnOnce(&mut Groups, &Turn<'_>, &mut Actions) -> A + Send + 'static,
+    {
+        let id = self.coordinator_of(group)?;
+        let answer = self.on(self.owner_of(id), move |owner| async move {
+            let host = owner.coordinators().groups.find(id)?;
+            let (answer, end) = host.run(&owner, event)?;
+            host.durable(&owner, end).await?;
+            Ok(answer)
+        });
+        answer.await.unwrap_or(Err(GroupError::NotCoordinator))
+    }
+
+    /// The same for JoinGroup, which is answered when the group has gathered.
+    pub async fn join_group<F>(self: &Rc<Self>, group: &str, event: F) -> Result<Joined, GroupError>
+    where
+        F: FnOnce(&mut Groups, &Turn<'_>, Ticket, &mut Actions) + Send + 'static,
+    {
+        match self.park_at(group, event).await? {
+            GroupAnswer::Joined(answer) => answer,
+            GroupAnswer::Synced(_) => Err(GroupError::NotCoordinator),
+        }
+    }
+
+    /// The same for SyncGroup, which is answered when the leader has assigned.
+    pub async fn sync_group<F>(self: &Rc<Self>, group: &str, event: F) -> Result<Synced, GroupError>
+    where
+        F: FnOnce(&mut Groups, &Turn<'_>, Ticket, &mut Actions) + Send + 'static,
+    {
+        match self.park_at(group, event).await? {
+            GroupAnswer::Synced(answer) => answer,
+            GroupAnswer::Joined(_) => Err(GroupError::NotCoordinator),
+        }
+    }
+
+    /// Looks at every coordinator partition of the broker.
+    pub async fn all_groups<A, F>(self: &Rc<Self>, look: F) -> AllGroups<A>
+    where
+        A: Send + 'static,
+        F: Fn(&Groups, &Turn<'_>) -> A + Clone + Send + 'static,
+    {
+        let mut all = AllGroups { answers: vec![], loading: false };
+        for number in 0..self.shards() {
+            let look = look.clone();
+            let found = self.on(ShardId(number), move |owner| async move {
+                let mut answers = vec![];
+                for host in owner.coordinators().groups.ready() {
+                    let (answer, end) = host.look(&owner, &look);
+                    if host.durable(&owner, end).await.is_ok() {
+                        answers.push(answer);
+                    }
+                }
+                (answers, owner.coordinators().groups.is_loading())
+            });
+            match found.await {
+                Ok((answers, loading)) => {
+                    all.answers.extend(answers);
+                    all.loading |= loading;
+                }
+                Err(_) => all.loading = true,
+            }
+        }
+        all
+    }
+
+    /// The partition of `__consumer_offsets` that `group` belongs to.
+    pub fn coordinator_of(&self, group: &str) -> Result<TopicPartition, GroupError> {
+        let image = self.image();
+        let topic = image.topic(CONSUMER_OFFSETS_TOPIC).ok_or(GroupError::NotCoordinator)?;
+        let partition = partition_of(group, topic.partitions.len() as i32);
+        Ok(TopicPartition { topic_id: topic.id, partition })
+    }
+
+    async fn park_at<F>(self: &Rc<Self>, group: &str, event: F) -> Result<GroupAnswer, GroupError>
+    where
+        F: FnOnce(&mut Groups, &Turn<'_>, Ticket, &mut Actions) + Send + 'static,
+    {
+        let id = self.coordinator_of(group)?;
+        let mut place = self.coordinators().parked.park();
+        let to = Return { home: self.id(), number: place.number };
+        let begun = self.on(self.owner_of(id), move |owner| async move {
+            let host = owner.coordinators().groups.find(id)?;
+            let ticket = host.ticket(to);
+            host.run(&owner, |groups, turn, actions| event(groups, turn, ticket, actions)).map(drop)
+        });
+        begun.await.unwrap_or(Err(GroupError::NotCoordinator))?;
+        (&mut place.answer).await.map_err(|_| GroupError::NotCoordinator)
+    }
+
+    /// Brings an answer to the shard that waits for it; without one, who waits learns that there will be none.
+    pub(super) fn send_home(self: &Rc<Self>, to: Return, answer: Option<GroupAnswer>) {
+        let bring = move |home: &Rc<Shard>| match answer {
+            Some(answer) => home.coordinators().parked.answer(to.number, answer),
+            None => home.coordinators().parked.abandon(to.number),
+        };
+        if to.home == self.id() {
+            bring(self);
+        } else {
+            self.router().note(to.home, bring);
+        }
+    }
+}

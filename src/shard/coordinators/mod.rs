@@ -1,0 +1,188 @@
+//! The coordinators of a shard: one state machine for each partition of `__consumer_offsets` that it owns.
+//!
+//! Key invariant: a state machine serves when all of its partition's records are replayed, and only while its partition takes
+//! appends. Its rules are in `coordinator`; here its records are appended, its answers let go, and its clock is kept.
+
+mod calls;
+mod host;
+mod load;
+mod parked;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_lite::future::or;
+use hashbrown::HashMap;
+
+pub use calls::AllGroups;
+use host::Host;
+use parked::Parked;
+
+use super::{Shard, Signal};
+use crate::coordinator::group::Groups;
+use crate::coordinator::{GroupError, Hosted};
+use crate::metadata::CONSUMER_OFFSETS_TOPIC;
+use crate::model::TopicPartition;
+use crate::partition::Partition;
+
+/// Partitions that one shard loads at the same time.
+const LOADING_MAX: usize = 4;
+/// Without a deadline the clock looks this often; metadata and settings may have changed.
+const IDLE_TICK: Duration = Duration::from_secs(10);
+/// Two looks at the clock are at least this far apart, so that deadlines of many members are met together.
+const TICK_MIN: Duration = Duration::from_millis(5);
+
+/// A partition's state machine, or that it is coming.
+enum Slot<S: Hosted> {
+    Loading,
+    Ready(Rc<Host<S>>),
+}
+
+/// The state machines of one kind.
+struct Hosts<S: Hosted> {
+    slots: RefCell<HashMap<TopicPartition, Slot<S>>>,
+}
+
+impl<S: Hosted> Default for Hosts<S> {
+    fn default() -> Self {
+        Self { slots: RefCell::default() }
+    }
+}
+
+impl<S: Hosted> Hosts<S> {
+    fn find(&self, id: TopicPartition) -> Result<Rc<Host<S>>, GroupError> {
+        match self.slots.borrow().get(&id) {
+            Some(Slot::Ready(host)) => Ok(host.clone()),
+            Some(Slot::Loading) => Err(GroupError::LoadInProgress),
+            None => Err(GroupError::NotCoordinator),
+        }
+    }
+
+    fn ready(&self) -> Vec<Rc<Host<S>>> {
+        let slots = self.slots.borrow();
+        let ready = slots.values().filter_map(|slot| match slot {
+            Slot::Ready(host) => Some(host.clone()),
+            Slot::Loading => None,
+        });
+        ready.collect()
+    }
+
+    fn is_loading(&self) -> bool {
+        self.slots.borrow().values().any(|slot| matches!(slot, Slot::Loading))
+    }
+}
+
+/// All coordinators of a shard.
+#[derive(Default)]
+pub struct Coordinators {
+    groups: Hosts<Groups>,
+    /// Requests of this shard's connections that wait for an answer of a coordinator anywhere.
+    parked: Parked,
+    /// Raised when a deadline may have come nearer, or the metadata changed.
+    stirred: Rc<Signal>,
+    metadata_changed: Cell<bool>,
+}
+
+impl Coordinators {
+    /// What wakes them: to be raised when a partition has opened, too.
+    pub(super) fn stirred(&self) -> Rc<Signal> {
+        self.stirred.clone()
+    }
+
+    /// Something changed that the clock has to look at.
+    pub(super) fn stir(&self) {
+        self.stirred.raise();
+    }
+
+    /// The topics may have changed.
+    pub(super) fn metadata_changed(&self) {
+        self.metadata_changed.set(true);
+        self.stirred.raise();
+    }
+}
+
+impl Shard {
+    /// Hosts the coordinators of this shard until the task is dropped: loads those whose partitions open, tells them of time
+    /// and of changed topics, and lets go of those whose partitions are gone.
+    pub async fn host_coordinators(self: Rc<Self>) {
+        loop {
+            self.begin_loading();
+            if self.coordinators().metadata_changed.replace(false) {
+                for host in self.coordinators().groups.ready() {
+                    host.on_metadata(&self);
+                    glommio::yield_if_needed().await;
+                }
+            }
+            let next = self.look_at_the_clock().await;
+            glommio::timer::sleep(TICK_MIN).await;
+            let pause = next.saturating_sub(TICK_MIN);
+            or(glommio::timer::sleep(pause), self.coordinators().stirred.wait()).await;
+        }
+    }
+
+    /// Does what is due everywhere; returns how long nothing else will be.
+    async fn look_at_the_clock(self: &Rc<Self>) -> Duration {
+        let mut next = None;
+        for host in self.coordinators().groups.ready() {
+            while host.next_deadline().is_some_and(|at| at <= self.now()) && host.on_time(self) {
+                glommio::yield_if_needed().await;
+            }
+            next = next.into_iter().chain(host.next_deadline()).min();
+        }
+        let Some(at) = next else { return IDLE_TICK };
+        Duration::from_millis(u64::try_from(at.since(self.now())).unwrap_or(0)).min(IDLE_TICK)
+    }
+
+    /// Begins to load what is open and not loaded, and drops what is gone.
+    fn begin_loading(self: &Rc<Self>) {
+        let image = self.image();
+        let slots = &self.coordinators().groups.slots;
+        let Some(topic) = image.topic(CONSUMER_OFFSETS_TOPIC) else {
+            slots.borrow_mut().clear();
+            return;
+        };
+        slots.borrow_mut().retain(|id, _| id.topic_id == topic.id);
+        let mut loading = slots.borrow().values().filter(|slot| matches!(slot, Slot::Loading)).count();
+        for partition in self.table().ready_of(topic.id) {
+            if loading >= LOADING_MAX {
+                return;
+            }
+            let id = partition.id();
+            if slots.borrow().contains_key(&id) || partition.log().is_poisoned() {
+                continue;
+            }
+            slots.borrow_mut().insert(id, Slot::Loading);
+            loading += 1;
+            glommio::spawn_local(load_groups(self.clone(), partition)).detach();
+        }
+    }
+
+    /// Throws a state machine away that could not append what it has: it is loaded again.
+    fn unload_groups(&self, id: TopicPartition) {
+        self.coordinators().groups.slots.borrow_mut().remove(&id);
+        self.coordinators().stir();
+    }
+}
+
+async fn load_groups(shard: Rc<Shard>, partition: Rc<Partition>) {
+    let id = partition.id();
+    let loaded = load::load::<Groups>(&partition).await;
+    let slots = &shard.coordinators().groups.slots;
+    match loaded {
+        Ok(state) => {
+            let host = Host::new(partition, state);
+            // A topic that was deleted meanwhile took the slot with it.
+            if let Some(slot) = slots.borrow_mut().get_mut(&id) {
+                *slot = Slot::Ready(host.clone());
+            }
+            host.on_loaded(&shard);
+        }
+        Err(error) => {
+            tracing::error!("groups of partition {id:?} are not available: {error}");
+            glommio::timer::sleep(Duration::from_secs(1)).await;
+            slots.borrow_mut().remove(&id);
+        }
+    }
+    shard.coordinators().stir();
+}
