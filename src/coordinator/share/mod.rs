@@ -7,9 +7,11 @@
 mod batch;
 mod key;
 mod partition;
+mod state;
 
 pub use batch::{DeliveryState, StateBatch};
 pub use key::SharePartitionKey;
 pub use partition::{
     AckBatch, AckType, AcquireLimits, Acquired, ChangeId, Fetched, Read, SharePartition, ShareRules, Write,
 };
+pub use state::{ShareActions, ShareStates, StateSummary};

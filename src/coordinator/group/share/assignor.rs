@@ -34,7 +34,8 @@ fn assign_alike(wanted: &Assignment, before: &Assignment) -> Assignment {
     };
     let members: Vec<&MemberId> = wanted.keys().collect();
     let pairs = before.iter().flat_map(|(member, had)| had.iter().map(move |partition| (member, *partition)));
-    let pairs = pairs.filter(|(member, partition)| wanted.contains_key(*member) && partitions.contains(partition));
+    let pairs =
+        pairs.filter(|(member, partition)| wanted.contains_key(*member) && partitions.contains(partition));
     if members.len() <= partitions.len() {
         let partitions: Vec<TopicPartition> = partitions.iter().copied().collect();
         let before: Vec<_> = pairs.map(|(member, partition)| (partition, member)).collect();

@@ -52,7 +52,11 @@ impl Groups {
 }
 
 impl ShareGroup {
-    fn on_leave(&mut self, member_id: &str, actions: &mut Actions) -> Result<ShareHeartbeatAnswer, GroupError> {
+    fn on_leave(
+        &mut self,
+        member_id: &str,
+        actions: &mut Actions,
+    ) -> Result<ShareHeartbeatAnswer, GroupError> {
         let id = MemberId::from(member_id);
         if !self.members.contains_key(&id) {
             return Err(self.unknown_member(member_id));
@@ -168,7 +172,7 @@ impl ShareGroup {
     }
 
     /// What each member could be assigned: the initialized partitions of the topics it names.
-    fn wanted(&self, image: &Image) -> assignor::Assignment {
+    pub(super) fn wanted(&self, image: &Image) -> assignor::Assignment {
         let of = |member: &Member| {
             let topics = member.value.subscribed_topics.iter().filter_map(|name| image.topic(name));
             let partitions = topics.flat_map(|topic| {
@@ -199,7 +203,9 @@ impl ShareGroup {
 
     /// Gives a member its target; tells whether its partitions have changed.
     fn reconcile(&mut self, id: &MemberId, actions: &mut Actions) -> bool {
-        let (Some(member), Some(target)) = (self.members.get_mut(id), self.target.get(id)) else { return false };
+        let (Some(member), Some(target)) = (self.members.get_mut(id), self.target.get(id)) else {
+            return false;
+        };
         if member.epoch == self.target_epoch {
             return false;
         }
@@ -219,8 +225,12 @@ impl ShareGroup {
 
     /// A number that changes with the subscribed topics and their partitions. FNV-1a; never 0, which stands for unknown.
     fn hash_topics(&self, image: &Image) -> i64 {
-        let names: BTreeSet<&str> =
-            self.members.values().flat_map(|member| &member.value.subscribed_topics).map(String::as_str).collect();
+        let names: BTreeSet<&str> = self
+            .members
+            .values()
+            .flat_map(|member| &member.value.subscribed_topics)
+            .map(String::as_str)
+            .collect();
         let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
         let mut add = |bytes: &[u8]| {
             for byte in bytes {
@@ -231,7 +241,7 @@ impl ShareGroup {
             add(topic.id.0.as_bytes());
             add(&(topic.partitions.len() as u64).to_be_bytes());
         }
-        (hash as i64).max(1)
+        ((hash >> 1) as i64).max(1)
     }
 
     fn unknown_member(&self, id: &str) -> GroupError {

@@ -49,7 +49,7 @@ impl Default for Member {
     }
 }
 
-/// A share group.
+/// A share group. Its id comes with its first record.
 #[derive(Debug)]
 pub struct ShareGroup {
     id: GroupId,
@@ -65,10 +65,10 @@ pub struct ShareGroup {
     seen: Option<LogId>,
 }
 
-impl ShareGroup {
-    fn new(id: GroupId) -> Self {
+impl Default for ShareGroup {
+    fn default() -> Self {
         Self {
-            id,
+            id: GroupId::from(""),
             epoch: 0,
             metadata_hash: 0,
             members: BTreeMap::new(),
@@ -78,6 +78,12 @@ impl ShareGroup {
             sessions: Timers::default(),
             seen: None,
         }
+    }
+}
+
+impl ShareGroup {
+    fn new(id: GroupId) -> Self {
+        Self { id, ..Self::default() }
     }
 
     /// When [`Self::on_time`] is to be called at the latest.
@@ -96,7 +102,7 @@ impl ShareGroup {
     }
 
     /// After the log was read: each member gets a whole session.
-    pub fn on_loaded(&mut self, turn: &Turn<'_>) {
+    pub fn on_loaded(&mut self, turn: &Turn<'_>, _actions: &mut Actions) {
         self.mend();
         let until = self.session_end(turn);
         for member in self.members.keys() {
@@ -108,6 +114,28 @@ impl ShareGroup {
     /// Where the group stands.
     pub fn state(&self) -> ShareGroupState {
         if self.members.is_empty() { ShareGroupState::Empty } else { ShareGroupState::Stable }
+    }
+
+    /// Whether there is no member.
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// Where the group stands, in Kafka's words.
+    pub fn state_name(&self) -> &'static str {
+        self.state().name()
+    }
+
+    /// The topics have changed: the next heartbeat looks what that means.
+    pub fn on_metadata(&mut self, _turn: &Turn<'_>, _actions: &mut Actions) {
+        self.seen = None;
+    }
+
+    /// Ends the durable life of a group without members.
+    pub fn push_tombstones(&self, id: &GroupId, actions: &mut Actions) {
+        actions.records.push(GroupRecord::ShareStatePartitions(id.clone(), None));
+        actions.records.push(GroupRecord::ShareTarget(id.clone(), None));
+        actions.records.push(GroupRecord::ShareGroup(id.clone(), None));
     }
 
     /// How many members there are.

@@ -1,91 +1,69 @@
-//! Share groups as the log has them.
+//! A share group as the log has it.
 //!
 //! Key invariant: whatever the order that compaction leaves, replaying what is in the log gives the durable part of the state.
 
-use super::{Groups, Member, ShareGroup, StatePartitions, one_by_one};
-use crate::coordinator::group::Kind;
+use super::{Member, ShareGroup, StatePartitions, one_by_one};
 use crate::coordinator::records::GroupRecord;
 use crate::coordinator::{GroupId, MemberId};
 
-impl Groups {
-    /// Takes over a record of a share group; others are none of its business.
-    pub(in crate::coordinator::group) fn replay_share(&mut self, record: GroupRecord) {
+impl ShareGroup {
+    /// Takes over a record of this group; those of other kinds are none of its business. The group's own tombstone is its
+    /// map's.
+    pub fn replay(&mut self, record: GroupRecord) {
         match record {
-            GroupRecord::ShareGroup(id, Some(value)) => self.replayed(id, |group| {
-                group.epoch = value.epoch;
-                group.metadata_hash = value.metadata_hash;
-            }),
-            GroupRecord::ShareGroup(id, None) => self.change(&id, |group| {
-                if matches!(group.kind, Kind::Share(_)) {
-                    group.kind = Kind::Simple;
+            GroupRecord::ShareGroup(id, Some(value)) => {
+                self.named(id);
+                self.epoch = value.epoch;
+                self.metadata_hash = value.metadata_hash;
+            }
+            GroupRecord::ShareMember(id, member, value) => {
+                self.named(id);
+                match value {
+                    Some(value) => self.replayed_member(member).value = value,
+                    None => _ = self.members.remove(&member),
                 }
-            }),
-            GroupRecord::ShareMember(id, member, Some(value)) => {
-                self.replayed(id, |group| group.replayed_member(member).value = value);
             }
-            GroupRecord::ShareMember(id, member, None) => self.replayed_if_there(id, |group| {
-                group.members.remove(&member);
-                group.target.remove(&member);
-            }),
-            GroupRecord::ShareTarget(id, Some(value)) => {
-                self.replayed(id, |group| group.target_epoch = value.assignment_epoch);
+            GroupRecord::ShareTarget(id, value) => {
+                self.named(id);
+                self.target_epoch = value.map_or(0, |value| value.assignment_epoch);
             }
-            GroupRecord::ShareTarget(id, None) => self.replayed_if_there(id, |group| group.target_epoch = 0),
-            GroupRecord::ShareTargetMember(id, member, Some(value)) => self.replayed(id, |group| {
-                group.target.insert(member, one_by_one(&value.partitions));
-            }),
-            GroupRecord::ShareTargetMember(id, member, None) => self.replayed_if_there(id, |group| {
-                group.target.remove(&member);
-            }),
-            GroupRecord::ShareCurrent(id, member, Some(value)) => self.replayed(id, |group| {
-                let member = group.replayed_member(member);
+            GroupRecord::ShareTargetMember(id, member, value) => {
+                self.named(id);
+                match value {
+                    Some(value) => _ = self.target.insert(member, one_by_one(&value.partitions)),
+                    None => _ = self.target.remove(&member),
+                }
+            }
+            GroupRecord::ShareCurrent(id, member, Some(value)) => {
+                self.named(id);
+                let member = self.replayed_member(member);
                 member.epoch = value.epoch;
                 member.previous_epoch = value.previous_epoch;
                 member.assigned = one_by_one(&value.assigned);
-            }),
-            GroupRecord::ShareCurrent(id, member, None) => self.replayed_if_there(id, |group| {
-                if let Some(member) = group.members.get_mut(&member) {
+            }
+            GroupRecord::ShareCurrent(id, member, None) => {
+                self.named(id);
+                if let Some(member) = self.members.get_mut(&member) {
                     *member = Member { value: member.value.clone(), ..Member::default() };
                 }
-            }),
-            GroupRecord::ShareStatePartitions(id, Some(value)) => {
-                self.replayed(id, |group| group.states = StatePartitions::of(&value));
             }
-            GroupRecord::ShareStatePartitions(id, None) => {
-                self.replayed_if_there(id, |group| group.states = StatePartitions::default());
+            GroupRecord::ShareStatePartitions(id, value) => {
+                self.named(id);
+                self.states = value.as_ref().map(StatePartitions::of).unwrap_or_default();
             }
             _ => {}
         }
     }
 
-    /// Changes the share group of a record, which is made if it is not there.
-    fn replayed(&mut self, id: GroupId, change: impl FnOnce(&mut ShareGroup)) {
-        self.change(&id, |group| {
-            if !matches!(group.kind, Kind::Share(_)) {
-                group.kind = Kind::Share(Box::new(ShareGroup::new(id.clone())));
-            }
-            if let Kind::Share(group) = &mut group.kind {
-                change(group);
-            }
-        });
+    fn named(&mut self, id: GroupId) {
+        self.id = id;
     }
 
-    /// The same for a tombstone, which makes nothing.
-    fn replayed_if_there(&mut self, id: GroupId, change: impl FnOnce(&mut ShareGroup)) {
-        self.change(&id, |group| {
-            if let Kind::Share(group) = &mut group.kind {
-                change(group);
-            }
-        });
-    }
-}
-
-impl ShareGroup {
     fn replayed_member(&mut self, id: MemberId) -> &mut Member {
         self.members.entry(id).or_default()
     }
 
-    /// Drops what contradicts itself: a log may end between two events' records, but a damaged one may hold anything.
+    /// Drops what contradicts itself, as only a damaged log can have it.
     pub(super) fn mend(&mut self) {
         let members = &self.members;
         self.target.retain(|id, _| members.contains_key(id));

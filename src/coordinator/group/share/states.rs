@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::request::Initialize;
 use super::{Groups, ShareGroup, ShareGroupState, Turn, named};
-use crate::coordinator::group::Kind;
 use crate::coordinator::records::GroupRecord;
 use crate::coordinator::records::share::{NamedPartitions, StatePartitionsValue};
 use crate::coordinator::{Actions, GroupError, GroupId};
@@ -42,14 +41,18 @@ impl StatePartitions {
 
     pub fn of(value: &StatePartitionsValue) -> Self {
         let mut states = Self::default();
-        for (named, into) in [
-            (&value.initializing, &mut states.initializing),
-            (&value.initialized, &mut states.initialized),
-        ] {
+        for (named, into) in
+            [(&value.initializing, &mut states.initializing), (&value.initialized, &mut states.initialized)]
+        {
             for topic in named {
                 let topic_id = topic.topic_id;
                 states.names.insert(topic_id, topic.topic.clone());
-                into.extend(topic.partitions.iter().map(|partition| TopicPartition { topic_id, partition: *partition }));
+                into.extend(
+                    topic
+                        .partitions
+                        .iter()
+                        .map(|partition| TopicPartition { topic_id, partition: *partition }),
+                );
             }
         }
         for (id, name) in &value.deleting {
@@ -86,18 +89,28 @@ impl ShareGroup {
     }
 
     /// Notes the partitions whose state is to be initialized now.
-    pub(super) fn begin_initializing(&mut self, turn: &Turn<'_>, actions: &mut Actions) -> Option<Initialize> {
-        let subscribed: BTreeSet<&str> =
-            self.members.values().flat_map(|member| &member.value.subscribed_topics).map(String::as_str).collect();
-        let known =
-            |partition: &TopicPartition| self.states.initialized.contains(partition) || self.states.initializing.contains(partition);
+    pub(super) fn begin_initializing(
+        &mut self,
+        turn: &Turn<'_>,
+        actions: &mut Actions,
+    ) -> Option<Initialize> {
+        let subscribed: BTreeSet<&str> = self
+            .members
+            .values()
+            .flat_map(|member| &member.value.subscribed_topics)
+            .map(String::as_str)
+            .collect();
+        let known = |partition: &TopicPartition| {
+            self.states.initialized.contains(partition) || self.states.initializing.contains(partition)
+        };
         let mut fresh = BTreeSet::new();
         for topic in subscribed.into_iter().filter_map(|name| turn.image.topic(name)) {
             let indexes = (0..topic.partitions.len() as i32).map(PartitionIndex);
             let partitions = indexes.map(|partition| TopicPartition { topic_id: topic.id, partition });
             fresh.extend(partitions.filter(|partition| !known(partition)));
         }
-        let again = self.states.retry_at.is_none_or(|at| at <= turn.now) && !self.states.initializing.is_empty();
+        let again =
+            self.states.retry_at.is_none_or(|at| at <= turn.now) && !self.states.initializing.is_empty();
         if fresh.is_empty() && !again {
             return None;
         }
@@ -177,8 +190,11 @@ impl Groups {
         self.change_share(id, |group| {
             group.must_be_empty()?;
             group.bump_epoch(actions);
-            let fresh: Vec<TopicPartition> =
-                partitions.iter().filter(|partition| !group.states.is_initialized(partition)).copied().collect();
+            let fresh: Vec<TopicPartition> = partitions
+                .iter()
+                .filter(|partition| !group.states.is_initialized(partition))
+                .copied()
+                .collect();
             if !fresh.is_empty() {
                 group.states.initializing.extend(fresh);
                 group.write_states(turn.image, actions);
@@ -198,8 +214,11 @@ impl Groups {
     ) -> Result<OffsetChange, GroupError> {
         self.change_share(id, |group| {
             group.must_be_empty()?;
-            let partitions: BTreeSet<TopicPartition> =
-                group.state_partitions().into_iter().filter(|partition| topics.contains(&partition.topic_id)).collect();
+            let partitions: BTreeSet<TopicPartition> = group
+                .state_partitions()
+                .into_iter()
+                .filter(|partition| topics.contains(&partition.topic_id))
+                .collect();
             if !partitions.is_empty() {
                 group.states.deleting.extend(partitions.iter().map(|partition| partition.topic_id));
                 group.write_states(turn.image, actions);
@@ -226,22 +245,10 @@ impl Groups {
         })
     }
 
-    /// DeleteGroups, first half: the partitions whose states the caller has to delete before [`Self::share_delete`].
+    /// DeleteGroups of a share group: the partitions whose states the caller has to delete before the group is.
     pub fn share_deletion(&self, id: &str) -> Result<BTreeSet<TopicPartition>, GroupError> {
         let group = self.share(id)?;
         group.must_be_empty()?;
         Ok(group.state_partitions())
-    }
-
-    /// DeleteGroups, second half: forgets the group.
-    pub fn share_delete(&mut self, id: &GroupId, actions: &mut Actions) -> Result<(), GroupError> {
-        self.share_deletion(id.as_str())?;
-        self.change(id, |group| {
-            group.kind = Kind::Simple;
-            actions.records.push(GroupRecord::ShareStatePartitions(id.clone(), None));
-            actions.records.push(GroupRecord::ShareTarget(id.clone(), None));
-            actions.records.push(GroupRecord::ShareGroup(id.clone(), None));
-        });
-        Ok(())
     }
 }
