@@ -67,7 +67,9 @@ fn row(report: &mut Report, case: &str, size: &str, measured: Measured) -> Row {
     let each = baseline::need(report, &flushes).records_per_second();
     // A flush of the baseline stands for one append, however many records that has.
     let appends = rate / if size == "64KB" { 64.0 } else { 1.0 };
-    let row = row.compare(appends, each, "one flush per partition");
+    let row = row.compare(appends, each, "one O_DSYNC write per partition");
+    let flushed = baseline::need(report, &baseline::fdatasync_per_partition(size)).records_per_second();
+    let row = row.compare(appends, flushed, "one write and fdatasync per partition");
     if size == "64KB" {
         let device = baseline::need(report, WRITE_1_MIB).mb_per_second();
         row.compare(mb, device, "raw write 1 MiB")

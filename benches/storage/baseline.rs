@@ -40,11 +40,18 @@ pub fn flush_per_partition(size: &str) -> String {
     format!("raw/flush-per-partition/{size}")
 }
 
+/// The same with a write and then a flush of the file, `fdatasync`, as brokers do that have one log file for each partition.
+pub fn fdatasync_per_partition(size: &str) -> String {
+    format!("raw/fdatasync-per-partition/{size}")
+}
+
 /// All of them, or those asked for.
 pub fn run(report: &mut Report) {
     let flushes = ["100B", "1KB", "64KB"].map(flush_per_partition);
+    let fdatasyncs = ["100B", "1KB", "64KB"].map(fdatasync_per_partition);
     let sequential = [JOURNAL_4_KIB, JOURNAL_64_KIB, WRITE_256_KIB, WRITE_1_MIB, READ_256_KIB, READ_1_MIB];
-    for case in sequential.into_iter().chain(flushes.iter().map(String::as_str)) {
+    let flushes = flushes.iter().chain(&fdatasyncs).map(String::as_str);
+    for case in sequential.into_iter().chain(flushes) {
         if report.wants(case) {
             need(report, case);
         }
@@ -62,18 +69,36 @@ pub fn need<'a>(report: &'a mut Report, case: &str) -> &'a Measured {
             WRITE_1_MIB => sequential_writes(DEPTH, 1 << 20, until),
             READ_256_KIB => sequential_reads(256 << 10, until),
             READ_1_MIB => sequential_reads(1 << 20, until),
-            case if case.ends_with("/100B") => flushes(171, until),
-            case if case.ends_with("/1KB") => flushes(1_072, until),
-            _ => flushes(64 << 10, until),
+            case => {
+                let bytes = match case.rsplit('/').next() {
+                    Some("100B") => 171,
+                    Some("1KB") => 1_072,
+                    _ => 64 << 10,
+                };
+                let kind = if case.contains("fdatasync") { Flush::Fdatasync } else { Flush::Dsync };
+                flushes(bytes, kind, until)
+            }
         };
         report.add(Row::new(case, measured));
     }
     report.find(case).expect("it was just added")
 }
 
-async fn open(path: &Path) -> Rc<DmaFile> {
+/// How a write is made durable.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flush {
+    /// By itself: the file is opened with `O_DSYNC`.
+    Dsync,
+    /// By a call of its own.
+    Fdatasync,
+}
+
+async fn open(path: &Path, flush: Flush) -> Rc<DmaFile> {
     let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).custom_flags(libc::O_DSYNC);
+    options.read(true).write(true).create(true);
+    if flush == Flush::Dsync {
+        options.custom_flags(libc::O_DSYNC);
+    }
     Rc::new(options.dma_open(path).await.expect("a file that can be made"))
 }
 
@@ -87,7 +112,7 @@ async fn write(file: &DmaFile, position: u64, bytes: u64) -> Done {
 
 /// A file of whole, written blocks: overwriting those needs nothing of the file system.
 async fn written_file(disk: &Rc<Disk>) -> Rc<DmaFile> {
-    let file = open(&disk.directory().join("raw")).await;
+    let file = open(&disk.directory().join("raw"), Flush::Dsync).await;
     file.pre_allocate(FILE_BYTES, false).await.expect("space");
     for position in (0..FILE_BYTES).step_by(1 << 20) {
         write(&file, position, 1 << 20).await;
@@ -122,13 +147,13 @@ fn sequential_reads(bytes: u64, until: Until) -> Measured {
 
 /// Each append of `bytes` is one durable write of the blocks that it touches, to its partition's own reserved file, with as
 /// many in flight as the engine lets bypass the journal.
-fn flushes(bytes: u64, until: Until) -> Measured {
+fn flushes(bytes: u64, flush: Flush, until: Until) -> Measured {
     let in_flight = IoClass::Bypass.caps().full.operations as usize;
     let directory = engine::new_directory();
     engine::on_executor(&directory, async |disk| {
         let mut files = Vec::with_capacity(PARTITIONS);
         for partition in 0..PARTITIONS {
-            let file = open(&disk.directory().join(format!("{partition}"))).await;
+            let file = open(&disk.directory().join(format!("{partition}")), flush).await;
             file.pre_allocate(PARTITION_BYTES, false).await.expect("space");
             files.push(file);
         }
@@ -141,6 +166,9 @@ fn flushes(bytes: u64, until: Until) -> Measured {
             let first = from / BLOCK_BYTES * BLOCK_BYTES;
             let after = (from + bytes).next_multiple_of(BLOCK_BYTES);
             write(file, first, after - first).await;
+            if flush == Flush::Fdatasync {
+                file.fdatasync().await.expect("flushed");
+            }
             Done { records: 1, bytes }
         };
         closed_loop(in_flight, until, each).await

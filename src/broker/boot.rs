@@ -20,7 +20,7 @@ use crate::control::{AdminFacts, ControlParts, ControlThread, Phase, PhaseCell};
 use crate::metadata::{Endpoint as PublicEndpoint, Image};
 use crate::metrics::ShardMetrics;
 use crate::network::{self, Loads};
-use crate::protocol::api_versions::METADATA_VERSION;
+use crate::protocol::api_versions::FEATURES;
 use crate::shard::{ShardInbox, inbox, mesh};
 use crate::storage::{self, Recovered, Takeover};
 
@@ -71,7 +71,7 @@ pub fn start(settings: &Arc<BrokerSettings>) -> Result<(Running, Started), Serve
     let (listener, admin) = crate::control::bind(&settings.listeners.admin)?;
     let public = public_endpoint(settings, address);
     let settings = &Arc::new(settings.with_advertised(&public.host, public.port));
-    let features = [(METADATA_VERSION.name.to_owned(), METADATA_VERSION.level)].into();
+    let features = FEATURES.iter().map(|feature| (feature.name.to_owned(), feature.level)).collect();
     let endpoints = vec![public];
     let Booted { mut superblock, controller, handle } =
         cluster::open(Boot { settings: settings.clone(), endpoints, features })?;

@@ -118,6 +118,7 @@ async fn run(mut plan: Plan, links: Links) -> Result<(), String> {
         glommio::spawn_local(connections.clone().close_idle()),
         glommio::spawn_local(shard.clone().maintain()),
         glommio::spawn_local(shard.clone().host_coordinators()),
+        glommio::spawn_local(shard.clone().watch_groups()),
     ];
     if id == ShardId(0) {
         tasks.push(glommio::spawn_local(remove_leftovers(shard.clone())));

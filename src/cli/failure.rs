@@ -14,7 +14,7 @@ pub const USAGE: u8 = 2;
 
 /// Shown below `--help`.
 pub const EXIT_CODES: &str = "Exit codes: 0 done · 1 failed · 2 wrong arguments or settings · 3 no broker can be reached · \
-4 not found (topic, partition, offset) · 5 refused by the broker · 6 not all records were delivered · 7 a file or the \
+4 not found (topic, partition, offset, group) · 5 refused by the broker · 6 not all records were delivered · 7 a file or the \
 terminal failed";
 
 /// Why a command ends without having done what it was asked to.
@@ -102,7 +102,7 @@ fn client_code(error: &ClientError) -> u8 {
         ClientError::Address(_) => USAGE,
         ClientError::Connect { .. } | ClientError::Timeout { .. } | ClientError::Closed { .. } => 3,
         ClientError::Refused {
-            code: E::UnknownTopicOrPartition | E::UnknownTopicId | E::OffsetOutOfRange,
+            code: E::UnknownTopicOrPartition | E::UnknownTopicId | E::OffsetOutOfRange | E::GroupIdNotFound,
             ..
         } => 4,
         ClientError::Refused { .. } => 5,
@@ -122,7 +122,27 @@ fn refusal_remedy(code: ErrorCode) -> Option<&'static str> {
         }
         E::MessageTooLarge => "The topic's max.message.bytes bounds a batch: `corelog topic alter --config`.",
         E::InvalidRecord => "A compacted topic takes only records with a key: --key-separator.",
-        E::OffsetOutOfRange => "--from-beginning starts at the first record that is left.",
+        E::OffsetOutOfRange => {
+            "--from-beginning starts at the first record that is left; `corelog group reset-offsets` moves a group."
+        }
+        E::GroupIdNotFound => "`corelog group list` shows the groups that exist.",
+        E::NonEmptyGroup => "End its members first; `corelog group describe --members` shows them.",
+        E::GroupSubscribedToTopic => {
+            "End the members that read it first; `corelog group describe --members` shows them."
+        }
+        E::InconsistentGroupProtocol => {
+            "The members of this group share partitions in another way than `range`; another --group stands alone."
+        }
+        E::GroupMaxSizeReached => "The broker's group.max.size bounds a group; another --group stands alone.",
+        E::InvalidSessionTimeout => {
+            "The broker's group.min.session.timeout.ms must be at most 10000 for this command."
+        }
+        E::CoordinatorNotAvailable | E::CoordinatorLoadInProgress => {
+            "The broker that looks after the group is still starting; --timeout-ms allows it more time."
+        }
+        E::UnknownMemberId => {
+            "A member may have joined meanwhile; `corelog group describe --members` shows the members."
+        }
         _ => return None,
     })
 }

@@ -9,6 +9,7 @@ mod connect;
 mod consume;
 mod doctor;
 mod failure;
+mod group;
 mod output;
 mod produce;
 mod serve;
@@ -36,6 +37,8 @@ enum Command {
     Doctor(doctor::Doctor),
     /// Create, list, describe, alter and delete topics.
     Topic(topic::Topic),
+    /// List, describe, move and delete consumer groups and share groups.
+    Group(group::Group),
     /// Write records to a topic, from standard input or a file: one record per line.
     Produce(produce::Produce),
     /// Read records of a topic; follows it until Ctrl-C.
@@ -58,6 +61,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Serve(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::Topic(command) => command.run(),
+        Command::Group(command) => command.run(),
         Command::Produce(command) => command.run(),
         Command::Consume(command) => command.run(),
         Command::Completions(command) => command.run(),

@@ -55,6 +55,8 @@ pub enum GroupError {
     UnsupportedVersion(String),
     #[error("the metadata of the offset is too large")]
     OffsetMetadataTooLarge,
+    #[error("the offsets do not fit into one batch of the coordinator's log")]
+    InvalidCommitOffsetSize,
     #[error("no such topic or partition")]
     UnknownTopicOrPartition,
     #[error("no topic has this id")]

@@ -5,11 +5,12 @@
 
 use crate::model::PartitionIndex;
 
-/// The partition of `key` (a group's id, a transactional id, or `group:topic:partition` of a share partition) among
-/// `partitions`, which is at least 1.
-pub fn partition_of(key: &str, partitions: i32) -> PartitionIndex {
+/// The partition of `key` (a group's id, a transactional id, or `group:topic:partition` of a share partition) among the
+/// `partitions` of the topic; 0 if it had none.
+pub fn partition_of(key: &str, partitions: usize) -> PartitionIndex {
     // The smallest integer has no absolute value; Kafka takes 0 for it.
-    PartitionIndex(java_hash(key).checked_abs().unwrap_or(0) % partitions.max(1))
+    let partitions = i32::try_from(partitions).unwrap_or(i32::MAX).max(1);
+    PartitionIndex(java_hash(key).checked_abs().unwrap_or(0) % partitions)
 }
 
 /// `String.hashCode` of Java: over UTF-16 units, not bytes or characters.

@@ -4,7 +4,7 @@ use kafka_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
 
 use super::{Client, Server};
 use crate::protocol::ErrorCode;
-use crate::protocol::api_versions::{Feature, METADATA_VERSION, names_client_software, response};
+use crate::protocol::api_versions::{FEATURES, Feature, names_client_software, response};
 
 /// Answers with the whole table and the features in force.
 pub fn handle(
@@ -22,8 +22,7 @@ pub fn handle(
         &*request.client_software_name,
         &*request.client_software_version
     );
-    let image = server.shard().image();
-    let cluster = image.cluster();
-    let level = cluster.features.get(METADATA_VERSION.name).copied().unwrap_or(METADATA_VERSION.level);
-    response(version, cluster.features_epoch.max(0), &[Feature { level, ..METADATA_VERSION }])
+    let features: Vec<Feature> =
+        FEATURES.iter().map(|feature| Feature { level: server.feature_level(feature), ..*feature }).collect();
+    response(version, server.shard().image().cluster().features_epoch.max(0), &features)
 }

@@ -15,6 +15,7 @@ use super::fetch::SessionCache;
 use super::init_producer_id::ProducerIds;
 use crate::cluster::ControllerHandle;
 use crate::model::BrokerId;
+use crate::protocol::api_versions::Feature;
 use crate::shard::Shard;
 
 /// One shard's side of the protocol.
@@ -56,6 +57,14 @@ impl Server {
     /// This broker's node id.
     pub fn broker_id(&self) -> BrokerId {
         self.shard.settings().node.id
+    }
+
+    /// The finalized level of a feature (KIP-584); 0 means that it is off.
+    pub fn feature_level(&self, feature: &Feature) -> i16 {
+        let image = self.shard.image();
+        let level = image.cluster().features.get(feature.name).copied();
+        // A cluster always has a version of its metadata.
+        level.unwrap_or(if feature.min > 0 { feature.level } else { 0 })
     }
 
     /// From now on requests that write are refused.

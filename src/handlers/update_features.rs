@@ -10,14 +10,12 @@ use super::topics::text;
 use super::{Server, errors};
 use crate::metadata::plan::{FeatureChange, SupportedFeature, UpdateFeatures, Upgrade};
 use crate::protocol::ErrorCode;
-use crate::protocol::api_versions::METADATA_VERSION;
+use crate::protocol::api_versions::{FEATURES, Feature};
 
 /// From this version on a client says how a level may change; before, only whether it may become lower.
 const UPGRADE_TYPE_FROM: i16 = 1;
 /// From this version on there is one answer for all features.
 const ONE_ANSWER_FROM: i16 = 2;
-/// Kafka 4.2 lets `metadata.version` down to 4.0-IV1: below, records of its metadata log would be lost.
-const DOWNGRADE_MIN: i16 = 23;
 
 /// Changes the levels.
 pub async fn handle(
@@ -29,7 +27,7 @@ pub async fn handle(
     let mutation = UpdateFeatures {
         broker: server.broker_id(),
         changes: request.feature_updates.iter().map(|update| wanted(update, version)).collect(),
-        supported: vec![supported()],
+        supported: FEATURES.iter().map(supported).collect(),
         validate_only: request.validate_only,
     };
     match server.controller().submit(mutation).await {
@@ -51,12 +49,12 @@ pub async fn handle(
     }
 }
 
-fn supported() -> SupportedFeature {
+fn supported(feature: &Feature) -> SupportedFeature {
     SupportedFeature {
-        name: METADATA_VERSION.name.to_owned(),
-        min: METADATA_VERSION.min,
-        max: METADATA_VERSION.max,
-        downgrade_min: DOWNGRADE_MIN,
+        name: feature.name.to_owned(),
+        min: feature.min,
+        max: feature.max,
+        downgrade_min: feature.downgrade_min,
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::fmt::Write;
 
+use super::groups::LagRow;
 use super::histogram::HistogramSnapshot;
 use super::shard::{ShardMetrics, Stage};
 
@@ -39,6 +40,7 @@ pub fn render(shards: &[&ShardMetrics], facts: &Facts<'_>, names: &Names) -> Str
             text.sample(family.name, &[("shard", &shard.to_string())], (family.value)(metrics));
         }
     }
+    text.groups(shards);
     text.stages(shards);
     text.0
 }
@@ -192,6 +194,39 @@ impl Text {
                     count,
                 );
             }
+        }
+    }
+
+    fn groups(&mut self, shards: &[&ShardMetrics]) {
+        let tables: Vec<_> = shards.iter().map(|metrics| metrics.groups.table()).collect();
+        self.family("corelog_groups", "Groups by state.", Kind::Gauge);
+        for (shard, table) in tables.iter().enumerate() {
+            for (state, count) in &table.states {
+                self.sample("corelog_groups", &[("shard", &shard.to_string()), ("state", state)], *count);
+            }
+        }
+        let lags: [(&str, &str, fn(&LagRow) -> i64); 2] = [
+            ("corelog_group_committed_offset", "Committed offsets, some seconds old.", |row| row.committed),
+            ("corelog_group_lag_records", "Records behind the committed offset, some seconds old.", |row| {
+                row.lag
+            }),
+        ];
+        for (name, help, value) in lags {
+            self.family(name, help, Kind::Gauge);
+            for row in tables.iter().flat_map(|table| &table.lags) {
+                let partition = row.partition.to_string();
+                let labels = [("group", &*row.group), ("topic", &*row.topic), ("partition", &partition)];
+                self.sample(name, &labels, u64::try_from(value(row)).unwrap_or(0));
+            }
+        }
+        const LEFT_OUT: &str = "corelog_group_offsets_left_out";
+        self.family(
+            LEFT_OUT,
+            "Committed offsets whose lag is not told, since there are too many.",
+            Kind::Gauge,
+        );
+        for (shard, table) in tables.iter().enumerate() {
+            self.sample(LEFT_OUT, &[("shard", &shard.to_string())], table.left_out);
         }
     }
 

@@ -6,10 +6,12 @@
 
 mod counter;
 pub mod exposition;
+mod groups;
 mod histogram;
 mod shard;
 
 pub use counter::{Counter, Gauge};
+pub use groups::{GroupMetrics, GroupTable, LAG_ROWS_MAX, LagRow};
 pub use histogram::{Histogram, HistogramSnapshot};
 pub use shard::{
     API_KEYS_MAX, Connections, ERROR_CODES_MAX, Logs, ShardMetrics, Stage, StageLatencies, Traffic,

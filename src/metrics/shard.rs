@@ -3,6 +3,7 @@
 //! Key invariant: the tables are of fixed size; an API key or error code beyond them is counted in their last place.
 
 use super::counter::{Counter, Gauge};
+use super::groups::GroupMetrics;
 use super::histogram::Histogram;
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ pub struct ShardMetrics {
     pub journal: Journal,
     pub compaction: Compaction,
     pub stages: StageLatencies,
+    pub groups: GroupMetrics,
 }
 
 /// Requests and bytes.

@@ -18,10 +18,22 @@ pub struct Feature {
     pub max: i16,
     /// The finalized level; 0 means that the feature is off.
     pub level: i16,
+    /// The level that it may be brought down to without a loss of metadata.
+    pub downgrade_min: i16,
 }
 
-/// `metadata.version` of Kafka 4.2 (4.2-IV1), which supports levels from 3.3-IV3 on.
-pub const METADATA_VERSION: Feature = Feature { name: "metadata.version", min: 7, max: 29, level: 29 };
+/// `metadata.version` of Kafka 4.2 (4.2-IV1), which supports levels from 3.3-IV3 on and may go down to 4.0-IV1.
+pub const METADATA_VERSION: Feature =
+    Feature { name: "metadata.version", min: 7, max: 29, level: 29, downgrade_min: 23 };
+/// Consumer groups (KIP-848).
+pub const GROUP_VERSION: Feature =
+    Feature { name: "group.version", min: 0, max: 1, level: 1, downgrade_min: 0 };
+/// Share groups (KIP-932).
+pub const SHARE_VERSION: Feature =
+    Feature { name: "share.version", min: 0, max: 1, level: 1, downgrade_min: 0 };
+
+/// All that this broker knows, with the levels that a new cluster begins with.
+pub const FEATURES: &[Feature] = &[METADATA_VERSION, GROUP_VERSION, SHARE_VERSION];
 
 /// The answer in `version`. `epoch` (0 or more) counts the changes of the finalized features.
 pub fn response(version: i16, epoch: i64, features: &[Feature]) -> ApiVersionsResponse {
@@ -83,7 +95,7 @@ mod tests {
     use crate::protocol::decode_response;
     use bytes::Buf;
 
-    const OFF: Feature = Feature { name: "group.version", min: 0, max: 1, level: 0 };
+    const OFF: Feature = Feature { level: 0, ..GROUP_VERSION };
 
     fn header(version: i16) -> RequestHeader {
         RequestHeader { api: ApiKey::ApiVersions, version, correlation_id: 9, client_id: None }

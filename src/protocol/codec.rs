@@ -1,7 +1,8 @@
 //! Decodes request bodies and encodes responses, and the other way round for the command line.
 //!
 //! Key invariant: a request is decoded only after its counts were found true (`shape`), so a hostile one costs no more
-//! than its bytes. The messages are the kafka-protocol crate's; versions that it lacks are mapped by [`codec_version`].
+//! than its bytes. The messages are the kafka-protocol crate's; versions that it lacks are mapped by
+//! [`codec_version`] or have messages of their own in this room, which stand in for the crate's in all versions.
 
 use super::{RequestHeader, shape::ShapeError, shapes};
 use bytes::{BufMut, Bytes, BytesMut};
@@ -45,6 +46,22 @@ pub const fn codec_version(api: ApiKey, version: i16) -> i16 {
         // KIP-1023 (Kafka 4.2) gave -6 a meaning and changed no field.
         (ApiKey::ListOffsets, 11) => 10,
         _ => version,
+    }
+}
+
+/// The versions that have a codec: the crate's, or those of a message of this room.
+#[cfg(test)]
+pub(super) fn codec_versions(api: ApiKey) -> std::ops::RangeInclusive<i16> {
+    use super::message::Body;
+    match api {
+        ApiKey::OffsetCommit => super::offset_commit::OffsetCommitRequest::VERSIONS,
+        ApiKey::OffsetFetch => super::offset_fetch::OffsetFetchRequest::VERSIONS,
+        ApiKey::ShareFetch => super::share_fetch::ShareFetchRequest::VERSIONS,
+        ApiKey::ShareAcknowledge => super::share_acknowledge::ShareAcknowledgeRequest::VERSIONS,
+        ApiKey::DescribeShareGroupOffsets => {
+            super::share_group_offsets::DescribeShareGroupOffsetsRequest::VERSIONS
+        }
+        _ => api.valid_versions().min..=api.valid_versions().max,
     }
 }
 

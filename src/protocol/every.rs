@@ -3,6 +3,11 @@
 //! Key invariant: every API of the table has an arm; a test walks the table. Handlers decode the type that they serve
 //! with [`decode`] and do not come here.
 
+use super::offset_commit::OffsetCommitRequest;
+use super::offset_fetch::OffsetFetchRequest;
+use super::share_acknowledge::ShareAcknowledgeRequest;
+use super::share_fetch::ShareFetchRequest;
+use super::share_group_offsets::DescribeShareGroupOffsetsRequest;
 use super::{ApiKey, DecodeError, decode};
 use bytes::Bytes;
 use kafka_protocol::messages::*;
@@ -15,7 +20,15 @@ pub fn decode_any(api: ApiKey, body: &mut Bytes, version: i16) -> Result<(), Dec
         ApiKey::Fetch => discard::<FetchRequest>,
         ApiKey::ListOffsets => discard::<ListOffsetsRequest>,
         ApiKey::Metadata => discard::<MetadataRequest>,
+        ApiKey::OffsetCommit => discard::<OffsetCommitRequest>,
+        ApiKey::OffsetFetch => discard::<OffsetFetchRequest>,
         ApiKey::FindCoordinator => discard::<FindCoordinatorRequest>,
+        ApiKey::JoinGroup => discard::<JoinGroupRequest>,
+        ApiKey::Heartbeat => discard::<HeartbeatRequest>,
+        ApiKey::LeaveGroup => discard::<LeaveGroupRequest>,
+        ApiKey::SyncGroup => discard::<SyncGroupRequest>,
+        ApiKey::DescribeGroups => discard::<DescribeGroupsRequest>,
+        ApiKey::ListGroups => discard::<ListGroupsRequest>,
         ApiKey::ApiVersions => discard::<ApiVersionsRequest>,
         ApiKey::CreateTopics => discard::<CreateTopicsRequest>,
         ApiKey::DeleteTopics => discard::<DeleteTopicsRequest>,
@@ -30,16 +43,27 @@ pub fn decode_any(api: ApiKey, body: &mut Bytes, version: i16) -> Result<(), Dec
         ApiKey::AlterReplicaLogDirs => discard::<AlterReplicaLogDirsRequest>,
         ApiKey::DescribeLogDirs => discard::<DescribeLogDirsRequest>,
         ApiKey::CreatePartitions => discard::<CreatePartitionsRequest>,
+        ApiKey::DeleteGroups => discard::<DeleteGroupsRequest>,
         ApiKey::ElectLeaders => discard::<ElectLeadersRequest>,
         ApiKey::IncrementalAlterConfigs => discard::<IncrementalAlterConfigsRequest>,
         ApiKey::AlterPartitionReassignments => discard::<AlterPartitionReassignmentsRequest>,
         ApiKey::ListPartitionReassignments => discard::<ListPartitionReassignmentsRequest>,
+        ApiKey::OffsetDelete => discard::<OffsetDeleteRequest>,
         ApiKey::DescribeQuorum => discard::<DescribeQuorumRequest>,
         ApiKey::UpdateFeatures => discard::<UpdateFeaturesRequest>,
         ApiKey::DescribeCluster => discard::<DescribeClusterRequest>,
         ApiKey::DescribeProducers => discard::<DescribeProducersRequest>,
+        ApiKey::ConsumerGroupHeartbeat => discard::<ConsumerGroupHeartbeatRequest>,
+        ApiKey::ConsumerGroupDescribe => discard::<ConsumerGroupDescribeRequest>,
         ApiKey::ListConfigResources => discard::<ListConfigResourcesRequest>,
         ApiKey::DescribeTopicPartitions => discard::<DescribeTopicPartitionsRequest>,
+        ApiKey::ShareGroupHeartbeat => discard::<ShareGroupHeartbeatRequest>,
+        ApiKey::ShareGroupDescribe => discard::<ShareGroupDescribeRequest>,
+        ApiKey::ShareFetch => discard::<ShareFetchRequest>,
+        ApiKey::ShareAcknowledge => discard::<ShareAcknowledgeRequest>,
+        ApiKey::DescribeShareGroupOffsets => discard::<DescribeShareGroupOffsetsRequest>,
+        ApiKey::AlterShareGroupOffsets => discard::<AlterShareGroupOffsetsRequest>,
+        ApiKey::DeleteShareGroupOffsets => discard::<DeleteShareGroupOffsetsRequest>,
         other => return Err(DecodeError::NotOffered(other as i16)),
     };
     decoder(body, version)

@@ -11,8 +11,14 @@ mod every;
 pub mod fetch_response;
 mod frame;
 mod header;
+mod message;
+pub mod offset_commit;
+pub mod offset_fetch;
 mod shape;
 mod shapes;
+pub mod share_acknowledge;
+pub mod share_fetch;
+pub mod share_group_offsets;
 
 pub use codec::{
     DecodeError, EncodeError, codec_version, decode, decode_response, encode_request, encode_response,

@@ -7,6 +7,9 @@
 /// Array elements and unknown tagged fields in one request. Far above what any client sends, far below what would hurt.
 pub const ELEMENTS_MAX: u32 = 1 << 20;
 
+/// The longest text in bytes, in either encoding: Kafka refuses longer ones too.
+const TEXT_BYTES_MAX: u32 = i16::MAX as u32;
+
 /// A layout.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kind {
@@ -62,6 +65,8 @@ pub enum ShapeError {
     Negative(i32),
     #[error("a length or count of {0} is more than the bytes that are left")]
     TooMany(u32),
+    #[error("a text of {0} bytes is longer than {TEXT_BYTES_MAX}")]
+    TooLong(u32),
     #[error("a varint is longer than five bytes")]
     Varint,
     #[error("the request has more than {ELEMENTS_MAX} array elements")]
@@ -130,6 +135,9 @@ impl<'a, 'b> Walk<'a, 'b> {
             Kind::Fixed(bytes) => self.skip(*bytes),
             Kind::Text => {
                 let length = if self.flexible { self.compact()? } else { self.text_length()? };
+                if length > TEXT_BYTES_MAX {
+                    return Err(ShapeError::TooLong(length));
+                }
                 self.skip(length as usize)
             }
             Kind::Blob => {

@@ -3,12 +3,19 @@
 //! Key invariant: for bytes that the kafka-protocol crate decodes, the layout here takes exactly as many bytes; the tests
 //! of this room compare the two for every version. Fields of versions that are not offered are left out.
 
+mod groups;
+
 use super::shape::{Field, Kind, Kind::*, Shape, Struct};
 use kafka_protocol::messages::ApiKey;
 
 /// The layout of requests with this API key.
 pub(super) fn of(key: i16) -> Option<&'static Shape> {
-    SHAPES.iter().find(|(api, _)| *api as i16 == key).map(|(_, shape)| shape)
+    all_shapes().find(|(api, _)| *api as i16 == key).map(|(_, shape)| shape)
+}
+
+/// Every layout.
+pub(super) fn all_shapes() -> impl Iterator<Item = &'static (ApiKey, Shape)> {
+    SHAPES.iter().chain(groups::SHAPES)
 }
 
 const fn all(kind: Kind) -> Field {

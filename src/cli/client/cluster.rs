@@ -4,7 +4,7 @@
 //! asked of a broker is left to the modules beside this one.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -113,6 +113,17 @@ impl Cluster {
         }
     }
 
+    /// A connection to every broker of the cluster.
+    pub(super) async fn every_broker(&self) -> Result<Vec<Rc<Connection>>, ClientError> {
+        self.metadata(Some(Vec::new()), false).await?;
+        let addresses: BTreeSet<String> = self.brokers.borrow().values().cloned().collect();
+        let mut connections = Vec::new();
+        for address in addresses {
+            connections.push(self.at(&address).await?);
+        }
+        Ok(connections)
+    }
+
     /// A connection to the broker that takes changes of topics.
     pub(super) async fn controller(&self) -> Result<Rc<Connection>, ClientError> {
         if self.controller.get() < 0 {
@@ -178,7 +189,8 @@ impl Cluster {
         Ok(answer.topics)
     }
 
-    async fn at(&self, address: &str) -> Result<Rc<Connection>, ClientError> {
+    /// A connection to the broker at `host:port`.
+    pub(super) async fn at(&self, address: &str) -> Result<Rc<Connection>, ClientError> {
         let known = self.connections.borrow().get(address).filter(|connection| connection.is_open()).cloned();
         if let Some(connection) = known {
             return Ok(connection);
@@ -217,7 +229,7 @@ fn partition_facts(partition: &MetadataResponsePartition) -> PartitionFacts {
 }
 
 /// `host:port`, with brackets around an IPv6 address.
-fn joined(host: &str, port: i32) -> String {
+pub(super) fn joined(host: &str, port: i32) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 

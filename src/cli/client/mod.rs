@@ -7,6 +7,8 @@ pub mod admin;
 mod cluster;
 mod connection;
 mod error;
+pub mod groups;
+pub mod member;
 pub mod offsets;
 pub mod producer;
 pub mod reader;

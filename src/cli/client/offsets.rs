@@ -11,7 +11,7 @@ use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListO
 use super::cluster::topic_name;
 use super::retry::retrying;
 use super::{ClientError, Cluster, PartitionFacts, TopicFacts};
-use crate::model::{Offset, PartitionIndex};
+use crate::model::{Offset, PartitionIndex, TimestampMs};
 use crate::protocol::ErrorCode;
 
 /// What ListOffsets is asked for instead of a timestamp.
@@ -25,6 +25,19 @@ pub enum Place {
     Earliest,
     /// The one that the next record gets.
     Latest,
+    /// That of the first record which is not older than this. A partition without one gets -1.
+    At(TimestampMs),
+}
+
+impl Place {
+    /// What ListOffsets calls it.
+    fn timestamp(self) -> i64 {
+        match self {
+            Self::Earliest => EARLIEST,
+            Self::Latest => LATEST,
+            Self::At(time) => time.get(),
+        }
+    }
 }
 
 /// Offsets by partition.
@@ -65,7 +78,7 @@ async fn ask_leaders(
         let entry = ListOffsetsPartition::default()
             .with_partition_index(partition.index.get())
             .with_current_leader_epoch(-1)
-            .with_timestamp(if place == Place::Latest { LATEST } else { EARLIEST });
+            .with_timestamp(place.timestamp());
         by_leader.entry(leader).or_default().push(entry);
     }
     let mut offsets = Offsets::new();

@@ -1,9 +1,10 @@
 //! `corelog consume`: records to lines.
 //!
 //! Key invariant: a record's value is printed as its bytes are, followed by a line feed. Ctrl-C and a reader that goes
-//! away end it without an error. Fetching is left to `client::reader`.
+//! away end it without an error. Fetching is left to `client::reader`, reading as a member of a group to `group`.
 
 mod format;
+mod group;
 
 use std::io::{BufWriter, StdoutLock, Write};
 
@@ -28,6 +29,9 @@ pub struct Consume {
     /// The topic, as Kafka's tools name it.
     #[arg(long = "topic", value_name = "TOPIC", conflicts_with = "topic")]
     topic_flag: Option<String>,
+    /// Read as a member of this group: its members share the partitions, and go on where the group stands.
+    #[arg(long, short, value_name = "GROUP", conflicts_with = "partition")]
+    group: Option<String>,
     #[command(flatten)]
     range: Range,
     #[command(flatten)]
@@ -42,7 +46,7 @@ pub struct Consume {
 /// Which records to read.
 #[derive(Debug, clap::Args)]
 struct Range {
-    /// Start at the first record there is, instead of at the end.
+    /// Start at the first record there is, instead of at the end. A group starts there only where it has no offset yet.
     #[arg(long, conflicts_with = "offset")]
     from_beginning: bool,
     /// Start here: a number (with --partition), `earliest` or `latest`.
@@ -70,23 +74,43 @@ enum Start {
     At(i64),
 }
 
+impl Range {
+    fn start(&self) -> Start {
+        match self.offset {
+            Some(start) => start,
+            None if self.from_beginning => Start::Earliest,
+            None => Start::Latest,
+        }
+    }
+}
+
 /// Where printing stands.
 struct Printed {
     out: BufWriter<StdoutLock<'static>>,
     records: u64,
     most: Option<u64>,
+    /// The last record's offset.
+    last: Option<Offset>,
 }
 
 impl Printed {
     fn is_enough(&self) -> bool {
         self.most.is_some_and(|most| self.records >= most)
     }
+
+    fn flush(&mut self) -> Result<(), Failure> {
+        self.out.flush().map_err(Failure::output)
+    }
 }
 
 impl Consume {
     pub fn run(self) -> Result<(), Failure> {
         if matches!(self.range.offset, Some(Start::At(_))) && self.range.partition.is_none() {
-            return Err(Failure::Usage("--offset with a number needs --partition".to_owned()));
+            let words = match self.group {
+                Some(_) => "a group is moved to an offset by `corelog group reset-offsets`, not by --offset",
+                None => "--offset with a number needs --partition",
+            };
+            return Err(Failure::Usage(words.to_owned()));
         }
         block_on(self.consume())
     }
@@ -95,12 +119,16 @@ impl Consume {
         let name = self.topic.clone().or_else(|| self.topic_flag.clone()).unwrap_or_default();
         let cluster = self.connect.cluster().await?;
         let topic = cluster.topic(&name, false).await?;
-        let plan = self.plan(&cluster, &topic).await?;
         let out = BufWriter::with_capacity(OUTPUT_BYTES, std::io::stdout().lock());
-        let mut printed = Printed { out, records: 0, most: self.range.count };
-        let mut reader = Reader::new(cluster, topic, &plan);
-        let ended = self.print(&mut reader, &mut printed).await;
-        let flushed = printed.out.flush().map_err(Failure::output);
+        let mut printed = Printed { out, records: 0, most: self.range.count, last: None };
+        let ended = match &self.group {
+            Some(group) => self.consume_in_group(cluster, (group, topic), &mut printed).await,
+            None => {
+                let plan = self.plan(&cluster, &topic).await?;
+                self.print(&mut Reader::new(cluster, topic, &plan), &mut printed).await
+            }
+        };
+        let flushed = printed.flush();
         if !self.quiet {
             eprintln!("{} read.", output::counted(printed.records, "record"));
         }
@@ -115,11 +143,7 @@ impl Consume {
         let wanted = |partition: &super::client::PartitionFacts| {
             only.is_none_or(|index| partition.index.get() == index)
         };
-        let start = match self.range.offset {
-            Some(start) => start,
-            None if self.range.from_beginning => Start::Earliest,
-            None => Start::Latest,
-        };
+        let start = self.range.start();
         let place = if start == Start::Latest { Place::Latest } else { Place::Earliest };
         let mut from: Offsets = offsets::of_partitions(cluster, topic, wanted, place).await?;
         if let Start::At(offset) = start {
@@ -145,7 +169,7 @@ impl Consume {
             for part in fetched {
                 self.print_part(reader, part, printed)?;
             }
-            printed.out.flush().map_err(Failure::output)?;
+            printed.flush()?;
         }
         Ok(())
     }
@@ -159,6 +183,7 @@ impl Consume {
                     }
                     self.format.write(&mut printed.out, reader.topic_name(), partition, (header, &record))?;
                     printed.records += 1;
+                    printed.last = Some(record.offset);
                     Ok(true)
                 });
                 visited?.map_err(Failure::output)?;

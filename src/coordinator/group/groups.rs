@@ -9,7 +9,7 @@ use super::Turn;
 use super::classic::ClassicGroup;
 use super::consumer::ConsumerGroup;
 use super::offsets::stand_ins::{ConsumerStandIn, ShareStandIn};
-use super::offsets::{CommittedOffsets, TopicNames};
+use super::offsets::{CommittedOffsets, TopicNames, Upkeep};
 use super::share::ShareGroup;
 use crate::coordinator::{Actions, GroupId, Timers};
 use crate::model::TimestampMs;
@@ -41,6 +41,11 @@ impl Group {
         &self.kind
     }
 
+    /// Its state under Kafka's name, such as `Stable`.
+    pub fn state_name(&self) -> &'static str {
+        super::offsets::state_name(&self.kind)
+    }
+
     /// Its committed offsets.
     pub fn offsets(&self) -> &CommittedOffsets {
         &self.offsets
@@ -67,6 +72,7 @@ pub struct Groups {
     pub(super) groups: HashMap<GroupId, Group>,
     /// Names of topics that offsets were committed for, each in memory once.
     pub(super) names: TopicNames,
+    pub(super) upkeep: Upkeep,
     timers: Timers<GroupId>,
 }
 
@@ -93,7 +99,7 @@ impl Groups {
 
     /// When [`Self::on_time`] is to be called at the latest.
     pub fn next_deadline(&self) -> Option<TimestampMs> {
-        self.timers.next()
+        self.timers.next().into_iter().chain(self.upkeep_deadline()).min()
     }
 
     /// Changes one group, which is made if it is not there and forgotten if nothing of it is left. Every event of a group
@@ -113,6 +119,7 @@ impl Groups {
 
     /// All records are read: the groups are served from now on.
     pub fn on_loaded(&mut self, turn: &Turn<'_>, actions: &mut Actions) {
+        self.begin_upkeep(turn);
         let ids: Vec<GroupId> = self.groups.keys().cloned().collect();
         for id in ids {
             self.change(&id, |group| match &mut group.kind {
@@ -126,6 +133,7 @@ impl Groups {
 
     /// The topics have changed.
     pub fn on_metadata(&mut self, turn: &Turn<'_>, actions: &mut Actions) {
+        self.on_topics_changed(turn);
         let ids: Vec<GroupId> = self.groups.keys().cloned().collect();
         for id in ids {
             self.change(&id, |group| match &mut group.kind {
@@ -139,6 +147,7 @@ impl Groups {
 
     /// Does what is due by now, for some groups at a time: [`Self::next_deadline`] says whether there are more.
     pub fn on_time(&mut self, turn: &Turn<'_>, actions: &mut Actions) {
+        self.on_upkeep_due(turn, actions);
         // What an event sets anew may lie in the past; then it waits for the next call.
         let due: Vec<GroupId> =
             std::iter::from_fn(|| self.timers.pop_due(turn.now)).take(DUE_GROUPS_MAX).collect();

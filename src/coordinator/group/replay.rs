@@ -48,7 +48,7 @@ impl Groups {
     pub fn replay_offset(&mut self, key: &OffsetKey, value: Option<&OffsetValue>) {
         match value {
             Some(value) => {
-                let topic = self.names.share(&key.topic);
+                let topic = self.names.share(&key.topic, None);
                 // Offsets set no deadlines, and a load may bring millions.
                 match self.groups.get_mut(&key.group) {
                     Some(group) => group.offsets.put(&topic, key.partition, value),

@@ -3,7 +3,7 @@
 //! Requests are generated from the layouts themselves: a wrong layout yields bytes that the crate refuses or does not
 //! use up. A count that slipped through would make the crate reserve terabytes, which aborts the test process.
 
-use super::super::{ApiKey, api, decode_any, shapes};
+use super::super::{ApiKey, api, codec::codec_versions, decode_any, shapes};
 use super::*;
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -15,9 +15,13 @@ fn decoded(api: ApiKey, bytes: &Bytes, version: i16) -> Result<usize, String> {
     Ok(bytes.len() - body.len())
 }
 
-/// Every API and version that is served.
+/// Every API that has a layout, with each version that is served, or that could be if the API is not offered.
 fn served() -> Vec<(ApiKey, i16)> {
-    api::TABLE.iter().flat_map(|row| (row.served_from..=row.max).map(|version| (row.api, version))).collect()
+    let versions = |api: ApiKey| match api::offered(api as i16) {
+        Some(row) => row.served_from..=row.max,
+        None => codec_versions(api),
+    };
+    shapes::all_shapes().flat_map(|(api, _)| versions(*api).map(|version| (*api, version))).collect()
 }
 
 /// What a length or count in a generated request is, and how it is written.
@@ -187,6 +191,27 @@ fn every_truncation_is_refused() {
             assert!(decoded(api, &bytes, version).is_err(), "{api:?} {version}: cut at {end}");
         }
     }
+}
+
+#[test]
+fn every_offered_api_has_a_layout() {
+    for row in api::TABLE {
+        assert!(shapes::of(row.api as i16).is_some(), "{:?}", row.api);
+    }
+}
+
+#[test]
+fn texts_that_kafka_would_not_read_are_refused() {
+    let heartbeat = |bytes: u16| {
+        let mut frame = vec![];
+        let length = u32::from(bytes) + 1;
+        frame.extend([length as u8 | 0x80, (length >> 7) as u8 | 0x80, (length >> 14) as u8]);
+        frame.extend(std::iter::repeat_n(b'g', usize::from(bytes)));
+        frame.extend([0, 0, 0, 1, 1, 0, 0]);
+        decoded(ApiKey::Heartbeat, &Bytes::from(frame), 4)
+    };
+    assert_eq!(heartbeat(32_767), Ok(3 + 32_767 + 7));
+    assert_eq!(heartbeat(32_768), Err(ShapeError::TooLong(32_768).to_string()));
 }
 
 #[test]

@@ -94,7 +94,7 @@ impl Shard {
     pub fn coordinator_of(&self, group: &str) -> Result<TopicPartition, GroupError> {
         let image = self.image();
         let topic = image.topic(CONSUMER_OFFSETS_TOPIC).ok_or(GroupError::NotCoordinator)?;
-        let partition = partition_of(group, topic.partitions.len() as i32);
+        let partition = partition_of(group, topic.partitions.len());
         Ok(TopicPartition { topic_id: topic.id, partition })
     }
 

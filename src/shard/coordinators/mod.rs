@@ -5,6 +5,7 @@
 
 mod calls;
 mod host;
+mod lag;
 mod load;
 mod parked;
 

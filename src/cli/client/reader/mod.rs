@@ -43,6 +43,15 @@ pub enum Fetched {
     Gone { partition: PartitionIndex, from: Offset, until: Offset },
 }
 
+impl Fetched {
+    /// The partition that it is of.
+    pub fn partition(&self) -> PartitionIndex {
+        match self {
+            Self::Batches { partition, .. } | Self::Gone { partition, .. } => *partition,
+        }
+    }
+}
+
 /// A partition being read.
 struct Position {
     next: Offset,
@@ -94,6 +103,13 @@ impl Reader {
     pub fn is_beyond_end(&self, partition: PartitionIndex, offset: Offset) -> bool {
         let until = self.positions.get(&partition).and_then(|position| position.until);
         until.is_some_and(|until| offset >= until)
+    }
+
+    /// The offset after what [`Self::next`] has answered of each partition, and not beyond where the plan ends.
+    pub fn positions(&self) -> Offsets {
+        let reached =
+            |position: &Position| position.until.map_or(position.next, |end| end.min(position.next));
+        self.positions.iter().map(|(partition, position)| (*partition, reached(position))).collect()
     }
 
     /// What came next, or `None` once every partition is read to where the plan ends. May be dropped at any point.

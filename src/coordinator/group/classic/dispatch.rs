@@ -3,7 +3,7 @@
 //! Key invariant: a group of offsets only becomes a classic one when it is joined, and keeps its offsets. What members of the
 //! classic protocol ask of a consumer group is left to `consumer`.
 
-use super::join::{inconsistent, is_usable, usable_protocols};
+use super::join::{NAME_BYTES_MAX, bounded, inconsistent, is_usable};
 use super::{ClassicGroup, DescribedGroup, JoinRequest, Leaving, Left, State, SyncRequest, unknown_member};
 use crate::config::GroupSettings;
 use crate::coordinator::group::{Group, Groups, Kind, Turn};
@@ -114,20 +114,15 @@ impl Groups {
 }
 
 /// A JoinGroup whose fields are within bounds.
-fn checked(
-    settings: &GroupSettings,
-    id: &GroupId,
-    mut request: JoinRequest,
-) -> Result<JoinRequest, GroupError> {
-    if id.as_str().is_empty() {
+fn checked(settings: &GroupSettings, id: &GroupId, request: JoinRequest) -> Result<JoinRequest, GroupError> {
+    if !(1..=NAME_BYTES_MAX).contains(&id.as_str().len()) {
         return Err(GroupError::InvalidGroupId);
     }
     let bounds = settings.classic.session_ms_min..=settings.classic.session_ms_max;
     if !bounds.contains(&request.session_timeout_ms) {
         return Err(GroupError::InvalidSessionTimeout);
     }
-    usable_protocols(&mut request)?;
-    Ok(request)
+    bounded(request)
 }
 
 fn join_group(

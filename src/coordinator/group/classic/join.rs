@@ -15,6 +15,11 @@ pub(super) const PENDING_MEMBERS_MAX: usize = 10_000;
 /// Protocols of one member; clients have one per assignor.
 pub(super) const PROTOCOLS_MAX: usize = 1_000;
 
+/// The longest name of a client, instance, protocol or group, in bytes: with the rest of a member id it is what a record holds.
+pub(super) const NAME_BYTES_MAX: usize = i16::MAX as usize - MEMBER_ID_SUFFIX_BYTES;
+/// A dash and a UUID.
+const MEMBER_ID_SUFFIX_BYTES: usize = 37;
+
 /// What comes of a JoinGroup that is not refused.
 enum Admitted {
     /// The member waits, or was answered together with all others.
@@ -23,7 +28,7 @@ enum Admitted {
 }
 
 impl ClassicGroup {
-    /// Lets a member in, or back in. The request's protocols have gone through [`usable_protocols`].
+    /// Lets a member in, or back in. The request's protocols have gone through [`bounded`].
     pub(super) fn on_join(
         &mut self,
         turn: &Turn<'_>,
@@ -266,18 +271,27 @@ impl ClassicGroup {
     }
 }
 
-/// A member's protocols as the group keeps them: each name once, at most [`PROTOCOLS_MAX`].
-pub(super) fn usable_protocols(request: &mut JoinRequest) -> Result<(), GroupError> {
+/// A request as the group takes it: names that a record can hold, each protocol once, at most [`PROTOCOLS_MAX`].
+pub(super) fn bounded(mut request: JoinRequest) -> Result<JoinRequest, GroupError> {
     let mut names = HashSet::new();
-    let is_new = |name: &String| names.insert(name.clone());
-    let kept: Vec<bool> = request.protocols.iter().map(|(name, _)| name).map(is_new).collect();
-    let mut kept = kept.into_iter();
-    request.protocols.retain(|_| kept.next().unwrap_or(false));
-    if request.protocols.len() > PROTOCOLS_MAX {
-        let text = format!("a member may have {PROTOCOLS_MAX} protocols, not {}", request.protocols.len());
+    let mut kept = Vec::new();
+    for (name, metadata) in std::mem::take(&mut request.protocols) {
+        if names.insert(name.clone()) {
+            kept.push((name, metadata));
+        }
+    }
+    if kept.len() > PROTOCOLS_MAX {
+        let text = format!("a member may have {PROTOCOLS_MAX} protocols, not {}", kept.len());
         return Err(GroupError::InconsistentGroupProtocol(text));
     }
-    Ok(())
+    request.protocols = kept;
+    let instance = request.instance_id.as_ref().map_or(0, |id| id.as_str().len());
+    let of_protocols = request.protocols.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let longest = [request.client_id.len(), instance, request.protocol_type.len(), of_protocols];
+    if longest.into_iter().any(|bytes| bytes > NAME_BYTES_MAX) {
+        return Err(GroupError::InvalidRequest(format!("a name is longer than {NAME_BYTES_MAX} bytes")));
+    }
+    Ok(request)
 }
 
 /// Whether a member can be the first of a group.

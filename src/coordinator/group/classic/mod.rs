@@ -180,9 +180,9 @@ impl ClassicGroup {
         self.state == State::Empty
     }
 
-    /// Since when it has no members; `None` also where that is not known, and while someone was given an id and is expected.
+    /// Since when it has no members; `None` also where that is not known.
     pub fn is_empty_since(&self) -> Option<TimestampMs> {
-        if self.is_empty() && !self.roster.has_pending() { self.since } else { None }
+        if self.is_empty() { self.since } else { None }
     }
 
     /// When [`Self::on_time`] is to be called at the latest.

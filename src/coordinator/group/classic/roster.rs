@@ -174,10 +174,6 @@ impl Roster {
         self.leader = id;
     }
 
-    pub(super) fn has_pending(&self) -> bool {
-        !self.pending_join.is_empty()
-    }
-
     pub(super) fn pending_count(&self) -> usize {
         self.pending_join.len()
     }

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use super::tombstones::Room;
 use super::{TopicRef, kinds};
 use crate::coordinator::group::{Groups, Turn};
 use crate::coordinator::records::GroupRecord;
@@ -84,7 +85,7 @@ impl Groups {
         let found = commit.topics.iter().map(|topic| {
             let image = topic.topic.find(turn.image)?;
             let partitions = i32::try_from(image.partitions.len()).unwrap_or(i32::MAX);
-            Ok(Found { name: self.names.share(&image.name), id: image.id, partitions })
+            Ok(Found { name: self.names.share(&image.name, Some(image.id)), id: image.id, partitions })
         });
         found.collect()
     }
@@ -104,6 +105,7 @@ impl Groups {
                 GroupError::IllegalGeneration
             });
         }
+        check_size(id, commit, found)?;
         let empty = self.names.empty();
         self.change(id, |group| {
             kinds::check_commit(id, &mut group.kind, turn, commit)?;
@@ -155,6 +157,21 @@ fn topic_faults(commit: &Commit, found: &[Result<Found, GroupError>]) -> Committ
         topic.partitions.iter().map(of_partition).collect()
     };
     commit.topics.iter().zip(found).map(of_topic).collect()
+}
+
+/// The offsets of one commit are one batch.
+fn check_size(id: &GroupId, commit: &Commit, found: &[Result<Found, GroupError>]) -> Result<(), GroupError> {
+    let mut room = Room::default();
+    for (topic, found) in commit.topics.iter().zip(found) {
+        let Ok(found) = found else { continue };
+        for partition in &topic.partitions {
+            let metadata = partition.metadata.as_deref().unwrap_or_default();
+            if !room.take(id, &found.name, metadata) {
+                return Err(GroupError::InvalidCommitOffsetSize);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Kafka counts UTF-16 units, as Java's strings do.

@@ -12,14 +12,17 @@ mod list;
 mod names;
 pub(super) mod stand_ins;
 mod store;
+mod tombstones;
 
 pub use commit::{Commit, CommitPartition, CommitTopic, Committed};
-pub use delete::{DeleteOffsets, DeletedOffsets};
-pub use expiry::TOMBSTONES_PER_TURN_MAX;
+pub use delete::{DeleteOffsets, DeletedOffsets, Deletion};
+pub use expiry::Upkeep;
 pub use fetch::{FetchOffsets, FetchTopic, FetchedPartition, FetchedTopic};
+pub(super) use kinds::state_name;
 pub use list::{GroupFilter, ListedGroup};
 pub use names::TopicNames;
 pub use store::{CommittedOffset, CommittedOffsets};
+pub use tombstones::EVENT_BYTES_MAX;
 
 use crate::coordinator::GroupError;
 use crate::metadata::{Image, TopicImage};

@@ -168,6 +168,17 @@ impl CommittedOffsets {
         true
     }
 
+    /// What it takes from the heap, in bytes, without names, which are shared.
+    pub fn heap_bytes(&self) -> usize {
+        let entries = self.topics.iter().map(|topic| {
+            let rest = topic.partitions.iter().filter_map(|entry| entry.rest.as_ref());
+            let rest =
+                rest.map(|rest| size_of::<Rest>() + rest.metadata.as_ref().map_or(0, |text| text.len()));
+            topic.partitions.capacity() * size_of::<Entry>() + rest.sum::<usize>()
+        });
+        self.topics.capacity() * size_of::<TopicOffsets>() + entries.sum::<usize>()
+    }
+
     /// Panics where the order is broken or a topic is empty; run after every event in debug builds.
     pub fn check_invariants(&self) {
         assert!(self.topics.is_sorted_by(|a, b| a.name < b.name), "topics are in order, each once");

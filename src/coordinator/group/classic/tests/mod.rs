@@ -127,13 +127,21 @@ impl Bench {
 
     /// Ends the initial join phase and brings an assignment; the ids of the members, the leader's first.
     pub(super) fn settle(&mut self) -> Vec<MemberId> {
-        let joined = self.pass(10 * DELAY_MS).joined;
-        let mut ids: Vec<_> =
-            joined.iter().map(|(_, joined)| joined.as_ref().unwrap().member_id.clone()).collect();
-        let leader = joined[0].1.as_ref().unwrap().leader.clone();
-        ids.sort_by_key(|id| *id != leader);
+        let ids = self.complete();
         self.sync_all(&ids);
         assert_eq!(self.state(), State::Stable);
+        ids
+    }
+
+    /// Ends the join phase; the ids of the members, the leader's first.
+    pub(super) fn complete(&mut self) -> Vec<MemberId> {
+        let mut joined = vec![];
+        while joined.is_empty() {
+            joined = self.pass(500).joined;
+        }
+        let leader = joined[0].1.as_ref().unwrap().leader.clone();
+        let mut ids: Vec<_> = joined.into_iter().map(|(_, joined)| joined.unwrap().member_id).collect();
+        ids.sort_by_key(|id| *id != leader);
         ids
     }
 
@@ -221,6 +229,7 @@ pub(super) fn kind<T>(answer: &Result<T, GroupError>) -> &'static str {
         Err(GroupError::GroupTooLarge(_)) => "too large",
         Err(GroupError::InvalidGroupId) => "invalid id",
         Err(GroupError::InvalidSessionTimeout) => "session",
+        Err(GroupError::InvalidRequest(_)) => "too long",
         Err(_) => "another",
     }
 }

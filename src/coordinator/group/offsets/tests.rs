@@ -1,1 +1,0 @@
-//! Committed offsets, driven as requests drive them.
