@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 use super::Turn;
 use super::classic::ClassicGroup;
 use super::consumer::ConsumerGroup;
-use super::offsets::stand_ins::{ConsumerStandIn, ShareStandIn};
+use super::offsets::stand_ins::ConsumerStandIn;
 use super::offsets::{CommittedOffsets, TopicNames, Upkeep};
 use super::share::ShareGroup;
 use crate::coordinator::{Actions, GroupId, Timers};

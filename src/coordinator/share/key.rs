@@ -2,6 +2,7 @@
 //!
 //! Key invariant: the same key goes to the same partition of the state topic as in Kafka.
 
+use crate::coordinator::partition_of;
 pub use crate::coordinator::records::share_state::SharePartitionKey;
 use crate::model::{PartitionIndex, TopicPartition};
 
@@ -16,18 +17,10 @@ impl SharePartitionKey {
         TopicPartition { topic_id: self.topic_id, partition: self.partition }
     }
 
-    /// Which of the `partitions` of `__share_group_state` keeps the state: Java's `String.hashCode`, made positive.
-    pub fn coordinator_partition(&self, partitions: i32) -> PartitionIndex {
-        coordinator_partition(&self.coordinator_key(), partitions)
+    /// Which of the `partitions` of `__share_group_state` keeps the state.
+    pub fn coordinator_partition(&self, partitions: usize) -> PartitionIndex {
+        partition_of(&self.coordinator_key(), partitions)
     }
-}
-
-/// The same for the text of a key.
-fn coordinator_partition(key: &str, partitions: i32) -> PartitionIndex {
-    let hash =
-        key.encode_utf16().fold(0i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));
-    // Kafka takes i32::MIN, which has no absolute value, for 0.
-    PartitionIndex(hash.checked_abs().unwrap_or(0) % partitions.max(1))
 }
 
 #[cfg(test)]
@@ -37,13 +30,10 @@ mod tests {
     use crate::model::TopicId;
 
     #[test]
-    fn keys_are_hashed_as_java_hashes_them() {
+    fn keys_are_hashed_with_the_topics_id_as_kafka_writes_it() {
         let topic_id = TopicId(uuid::Uuid::from_u128(1));
         let key = SharePartitionKey { group: GroupId::from("share"), topic_id, partition: PartitionIndex(3) };
         assert_eq!(key.coordinator_key(), "share:AAAAAAAAAAAAAAAAAAAAAQ:3");
-        // `"share".hashCode()` is 109400031.
-        assert_eq!(coordinator_partition("share", 50), PartitionIndex(31));
-        // `"polygenelubricants".hashCode()` is the smallest of all integers.
-        assert_eq!(coordinator_partition("polygenelubricants", 50), PartitionIndex(0));
+        assert_eq!(key.coordinator_partition(50), partition_of("share:AAAAAAAAAAAAAAAAAAAAAQ:3", 50));
     }
 }

@@ -7,6 +7,7 @@
 mod batch;
 mod key;
 mod partition;
+mod reset;
 mod state;
 
 pub use batch::{DeliveryState, StateBatch};
@@ -14,4 +15,5 @@ pub use key::SharePartitionKey;
 pub use partition::{
     AckBatch, AckType, AcquireLimits, Acquired, ChangeId, Fetched, Read, SharePartition, ShareRules, Write,
 };
+pub use reset::OffsetReset;
 pub use state::{ShareActions, ShareStates, StateSummary};
