@@ -5,13 +5,18 @@
 use kafka_protocol::messages::{
     AlterConfigsResponse, AlterPartitionReassignmentsResponse, AlterReplicaLogDirsResponse,
     ApiVersionsResponse, CreateAclsResponse, CreatePartitionsResponse, CreateTopicsResponse,
-    DeleteAclsResponse, DeleteRecordsResponse, DeleteTopicsResponse, DescribeAclsResponse,
-    DescribeClusterResponse, DescribeConfigsResponse, DescribeLogDirsResponse, DescribeProducersResponse,
-    DescribeQuorumResponse, DescribeTopicPartitionsResponse, ElectLeadersResponse, FindCoordinatorResponse,
-    IncrementalAlterConfigsResponse, InitProducerIdResponse, ListConfigResourcesResponse,
-    ListOffsetsResponse, ListPartitionReassignmentsResponse, MetadataResponse, OffsetForLeaderEpochResponse,
+    DeleteAclsResponse, DeleteGroupsResponse, DeleteRecordsResponse, DeleteTopicsResponse,
+    DescribeAclsResponse, DescribeClusterResponse, DescribeConfigsResponse, DescribeGroupsResponse,
+    DescribeLogDirsResponse, DescribeProducersResponse, DescribeQuorumResponse,
+    DescribeTopicPartitionsResponse, ElectLeadersResponse, FindCoordinatorResponse, HeartbeatResponse,
+    IncrementalAlterConfigsResponse, InitProducerIdResponse, JoinGroupResponse, LeaveGroupResponse,
+    ListConfigResourcesResponse, ListGroupsResponse, ListOffsetsResponse, ListPartitionReassignmentsResponse,
+    MetadataResponse, OffsetDeleteResponse, OffsetForLeaderEpochResponse, SyncGroupResponse,
     UpdateFeaturesResponse,
 };
+
+use crate::protocol::offset_commit::OffsetCommitResponse;
+use crate::protocol::offset_fetch::OffsetFetchResponse;
 
 /// An answer whose error codes can be visited.
 pub trait Codes {
@@ -49,24 +54,34 @@ codes! {
     CreatePartitionsResponse { [results] }
     CreateTopicsResponse { [topics] }
     DeleteAclsResponse { [filter_results] }
+    DeleteGroupsResponse { [results] }
     DeleteRecordsResponse { [topics partitions] }
     DeleteTopicsResponse { [responses] }
     DescribeAclsResponse { error_code, }
     DescribeClusterResponse { error_code, }
     DescribeConfigsResponse { [results] }
+    DescribeGroupsResponse { [groups] }
     DescribeLogDirsResponse { error_code, [results] }
     DescribeProducersResponse { [topics partitions] }
     DescribeQuorumResponse { error_code, [topics partitions] }
     DescribeTopicPartitionsResponse { [topics] [topics partitions] }
     ElectLeadersResponse { error_code, [replica_election_results partition_result] }
     FindCoordinatorResponse { error_code, [coordinators] }
+    HeartbeatResponse { error_code, }
     IncrementalAlterConfigsResponse { [responses] }
     InitProducerIdResponse { error_code, }
+    JoinGroupResponse { error_code, }
+    LeaveGroupResponse { error_code, [members] }
     ListConfigResourcesResponse { error_code, }
+    ListGroupsResponse { error_code, }
     ListOffsetsResponse { [topics partitions] }
     ListPartitionReassignmentsResponse { error_code, }
     MetadataResponse { [topics] [topics partitions] }
+    OffsetCommitResponse { [topics partitions] }
+    OffsetDeleteResponse { error_code, [topics partitions] }
+    OffsetFetchResponse { [groups] [groups topics partitions] }
     OffsetForLeaderEpochResponse { [topics partitions] }
+    SyncGroupResponse { error_code, }
     UpdateFeaturesResponse { error_code, [results] }
 }
 

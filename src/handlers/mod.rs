@@ -14,10 +14,12 @@ mod codes;
 mod config_resources;
 mod create_partitions;
 mod create_topics;
+mod delete_groups;
 mod delete_records;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
+mod describe_groups;
 mod describe_log_dirs;
 mod describe_producers;
 mod describe_quorum;
@@ -26,16 +28,26 @@ mod elect_leaders;
 mod errors;
 mod fetch;
 mod find_coordinator;
+mod groups;
+mod heartbeat;
 mod incremental_alter_configs;
 mod init_producer_id;
+mod internal_topics;
+mod join_group;
+mod leave_group;
 mod list_config_resources;
+mod list_groups;
 mod list_offsets;
 mod list_partition_reassignments;
 pub mod loggers;
 mod metadata;
+mod offset_commit;
+mod offset_delete;
+mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
 mod server;
+mod sync_group;
 mod topics;
 mod update_features;
 
@@ -109,8 +121,7 @@ async fn answer(server: &Rc<Server>, client: &Rc<Client>, header: RequestHeader,
             serve(server, header, body, |request| init_producer_id::handle(server, request)).await
         }
         ApiKey::FindCoordinator => {
-            serve(server, header, body, |request| async move { find_coordinator::handle(&request, version) })
-                .await
+            serve(server, header, body, |request| find_coordinator::handle(server, request, version)).await
         }
         ApiKey::DescribeConfigs => {
             serve(server, header, body, |request| describe_configs::handle(server, request)).await
@@ -125,6 +136,7 @@ async fn answer(server: &Rc<Server>, client: &Rc<Client>, header: RequestHeader,
             serve(server, header, body, |request| list_config_resources::handle(server, request, version))
                 .await
         }
+        _ if groups::is_one(header.api) => groups::answer(server, client, header, body).await,
         _ => admin::answer(server, header, body).await,
     }
 }

@@ -73,3 +73,79 @@ fn wanted(name: &str, settings: &BrokerSettings, brokers: usize) -> Option<NewTo
         configs,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metadata::plan::StartBroker;
+    use crate::metadata::{ClusterId, Command, LogId};
+    use crate::model::BrokerId;
+
+    fn apply(image: &mut Image, commands: &[Command]) {
+        for command in commands {
+            let id = LogId { term: 1, index: image.applied().index + 1 };
+            image.apply(id, command).expect("what was planned applies");
+        }
+    }
+
+    fn cluster(brokers: i32) -> Image {
+        let mut image = Image::default();
+        let cluster_id = ClusterId(uuid::Uuid::from_u128(9));
+        apply(&mut image, &[Command::InitCluster { cluster_id, features: Default::default() }]);
+        for broker in 1..=brokers {
+            plan(&mut image, StartBroker { broker: BrokerId(broker), endpoints: vec![], rack: None })
+                .unwrap();
+        }
+        image
+    }
+
+    fn plan<M: Mutation>(image: &mut Image, mutation: M) -> Result<M::Outcome, Refusal> {
+        let mut id = u128::from(image.applied().index) * 100;
+        let mut new_id = || {
+            id += 1;
+            uuid::Uuid::from_u128(id)
+        };
+        let settings = BrokerSettings::default();
+        let planned = mutation.plan(image, &mut PlanInputs { settings: &settings, new_id: &mut new_id })?;
+        apply(image, &planned.commands);
+        Ok(planned.outcome)
+    }
+
+    #[test]
+    fn internal_topics_are_made_as_their_coordinators_want_them() {
+        let cases = [
+            (CONSUMER_OFFSETS_TOPIC, "compact", "producer", None),
+            (TRANSACTION_STATE_TOPIC, "compact", "uncompressed", Some("1")),
+            (SHARE_GROUP_STATE_TOPIC, "delete", "producer", Some("1")),
+        ];
+        let mut image = cluster(1);
+        for (name, policy, compression, in_sync) in cases {
+            let topic = plan(&mut image, CreateInternalTopic { name }).unwrap();
+            assert_eq!((topic.partitions.len(), topic.replication_factor()), (50, 1), "capped at one broker");
+            let set = |setting: &str| topic.overrides.get(setting).map(String::as_str);
+            assert_eq!((set("cleanup.policy"), set("compression.type")), (Some(policy), Some(compression)));
+            assert_eq!(set("segment.bytes"), Some("104857600"));
+            assert_eq!(set("min.insync.replicas"), in_sync);
+            assert!(topic.is_internal());
+        }
+        image.check_invariants();
+    }
+
+    #[test]
+    fn three_brokers_get_kafkas_replication() {
+        let topic = plan(&mut cluster(5), CreateInternalTopic { name: SHARE_GROUP_STATE_TOPIC }).unwrap();
+        assert_eq!(topic.replication_factor(), 3);
+        assert_eq!(topic.overrides["min.insync.replicas"], "2");
+    }
+
+    #[test]
+    fn one_that_is_there_stays_as_it_is() {
+        let mut image = cluster(1);
+        let first = plan(&mut image, CreateInternalTopic { name: CONSUMER_OFFSETS_TOPIC }).unwrap();
+        let before = image.applied();
+        let again = plan(&mut image, CreateInternalTopic { name: CONSUMER_OFFSETS_TOPIC }).unwrap();
+        assert_eq!((again, image.applied()), (first, before));
+        let other = plan(&mut image, CreateInternalTopic { name: "books" }).unwrap_err();
+        assert_eq!(other.reason, Reason::InvalidTopic);
+    }
+}

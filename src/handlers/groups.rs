@@ -1,0 +1,58 @@
+//! The dispatch of the APIs of groups.
+//!
+//! Key invariant: an API that [`is_one`] says yes to has an arm in [`answer`].
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+
+use super::{Client, Outcome, Server, serve};
+use super::{
+    delete_groups, describe_groups, heartbeat, join_group, leave_group, list_groups, offset_commit,
+    offset_delete, offset_fetch, sync_group,
+};
+use crate::protocol::{ApiKey, RequestHeader};
+
+/// Whether the API is one of groups.
+pub const fn is_one(api: ApiKey) -> bool {
+    matches!(
+        api,
+        ApiKey::OffsetCommit
+            | ApiKey::OffsetFetch
+            | ApiKey::OffsetDelete
+            | ApiKey::JoinGroup
+            | ApiKey::SyncGroup
+            | ApiKey::Heartbeat
+            | ApiKey::LeaveGroup
+            | ApiKey::ListGroups
+            | ApiKey::DescribeGroups
+            | ApiKey::DeleteGroups
+    )
+}
+
+/// Runs the handler of an API of groups; any other closes the connection.
+pub async fn answer(server: &Rc<Server>, client: &Rc<Client>, header: RequestHeader, body: Bytes) -> Outcome {
+    let version = header.version;
+    match header.api {
+        ApiKey::OffsetCommit => {
+            serve(server, header, body, |q| offset_commit::handle(server, q, version)).await
+        }
+        ApiKey::OffsetFetch => {
+            serve(server, header, body, |q| offset_fetch::handle(server, q, version)).await
+        }
+        ApiKey::OffsetDelete => serve(server, header, body, |q| offset_delete::handle(server, q)).await,
+        ApiKey::JoinGroup => {
+            let client_id = header.client_id().to_owned();
+            serve(server, header, body, |q| join_group::handle(server, client, q, version, client_id)).await
+        }
+        ApiKey::SyncGroup => serve(server, header, body, |q| sync_group::handle(server, q, version)).await,
+        ApiKey::Heartbeat => serve(server, header, body, |q| heartbeat::handle(server, q)).await,
+        ApiKey::LeaveGroup => serve(server, header, body, |q| leave_group::handle(server, q, version)).await,
+        ApiKey::ListGroups => serve(server, header, body, |q| list_groups::handle(server, q)).await,
+        ApiKey::DescribeGroups => {
+            serve(server, header, body, |q| describe_groups::handle(server, q, version)).await
+        }
+        ApiKey::DeleteGroups => serve(server, header, body, |q| delete_groups::handle(server, q)).await,
+        other => Outcome::Close(format!("{other:?} is no API of groups")),
+    }
+}

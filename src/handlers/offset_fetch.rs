@@ -1,0 +1,156 @@
+//! OffsetFetch (KIP-447, KIP-709, KIP-848): what groups have committed.
+//!
+//! Key invariant: what is answered is durable. There are no transactions yet, so every offset is stable; a group or offset
+//! that is not there answers -1 and no error.
+
+use std::rc::Rc;
+
+use kafka_protocol::protocol::StrBytes;
+
+use super::offset_commit::topic_ref;
+use super::topics::text;
+use super::{Server, errors};
+use crate::coordinator::GroupError;
+use crate::coordinator::group::offsets::{FetchOffsets, FetchTopic, FetchedPartition, FetchedTopic};
+use crate::model::{PartitionIndex, TopicId};
+use crate::protocol::ErrorCode;
+use crate::protocol::offset_fetch::{
+    OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchResponse,
+    OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponseTopic,
+};
+
+/// From this version on topics are named by id.
+const TOPIC_IDS_FROM: i16 = 10;
+/// From this version on a group has an error of its own; before, its partitions have it.
+const GROUP_ERROR_FROM: i16 = 2;
+
+/// Answers each group.
+pub async fn handle(server: &Rc<Server>, request: OffsetFetchRequest, version: i16) -> OffsetFetchResponse {
+    let mut groups = Vec::with_capacity(request.groups.len());
+    for group in request.groups {
+        let fetch = fetch_of(&group, version);
+        let id = group.group_id.to_string();
+        let event =
+            server.shard().groups(&group.group_id, move |groups, turn, _| groups.fetch(&id, &fetch, turn));
+        groups.push(match event.await.and_then(|answer| answer) {
+            Ok(topics) => answer(group.group_id, topics, version),
+            Err(refusal) => refuse(group, errors::of_group(&refusal), version),
+        });
+    }
+    OffsetFetchResponse { groups, ..OffsetFetchResponse::default() }
+}
+
+fn fetch_of(group: &OffsetFetchRequestGroup, version: i16) -> FetchOffsets {
+    let topic = |topic: &OffsetFetchRequestTopic| FetchTopic {
+        topic: topic_ref(&topic.name, topic.topic_id, version >= TOPIC_IDS_FROM),
+        partitions: topic.partition_indexes.iter().copied().map(PartitionIndex).collect(),
+    };
+    FetchOffsets {
+        member_id: group.member_id.as_ref().map(ToString::to_string),
+        member_epoch: group.member_epoch,
+        topics: group.topics.as_ref().map(|topics| topics.iter().map(topic).collect()),
+    }
+}
+
+fn answer(group_id: StrBytes, topics: Vec<FetchedTopic>, version: i16) -> OffsetFetchResponseGroup {
+    let by_id = version >= TOPIC_IDS_FROM;
+    // Where topics are named by id, one that is gone cannot be named.
+    let named = topics.into_iter().filter(|topic| !by_id || topic.id != TopicId::ZERO);
+    let topics = named.map(|topic| OffsetFetchResponseTopic {
+        name: text(&*topic.name),
+        topic_id: topic.id,
+        partitions: topic.partitions.iter().map(partition).collect(),
+    });
+    OffsetFetchResponseGroup { group_id, topics: topics.collect(), error_code: 0 }
+}
+
+fn partition(found: &FetchedPartition) -> OffsetFetchResponsePartition {
+    OffsetFetchResponsePartition {
+        partition_index: found.partition.get(),
+        committed_offset: found.offset.get(),
+        committed_leader_epoch: found.leader_epoch.get(),
+        metadata: Some(text(found.metadata.as_deref().unwrap_or_default())),
+        error_code: found.error.as_ref().map_or(0, |error: &GroupError| errors::of_group(error).code()),
+    }
+}
+
+fn refuse(group: OffsetFetchRequestGroup, code: ErrorCode, version: i16) -> OffsetFetchResponseGroup {
+    let mut response =
+        OffsetFetchResponseGroup { group_id: group.group_id, error_code: code.code(), topics: vec![] };
+    if version < GROUP_ERROR_FROM {
+        let refuse = |index: i32| OffsetFetchResponsePartition {
+            partition_index: index,
+            committed_offset: -1,
+            committed_leader_epoch: -1,
+            metadata: Some(StrBytes::default()),
+            error_code: code.code(),
+        };
+        let topics = group.topics.unwrap_or_default().into_iter().map(|topic| OffsetFetchResponseTopic {
+            name: topic.name,
+            topic_id: topic.topic_id,
+            partitions: topic.partition_indexes.into_iter().map(refuse).collect(),
+        });
+        response.topics = topics.collect();
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{LeaderEpoch, Offset};
+
+    fn fetched(name: &str, id: u128, error: Option<GroupError>) -> FetchedTopic {
+        let partition = FetchedPartition {
+            partition: PartitionIndex(2),
+            offset: Offset(5),
+            leader_epoch: LeaderEpoch(1),
+            metadata: None,
+            error,
+        };
+        FetchedTopic {
+            name: name.into(),
+            id: TopicId(uuid::Uuid::from_u128(id)),
+            partitions: vec![partition],
+        }
+    }
+
+    #[test]
+    fn offsets_are_answered_with_texts_that_are_never_null() {
+        let topics = vec![fetched("a", 1, None), fetched("gone", 0, None)];
+        let group = answer(text("g"), topics, 9);
+        let names: Vec<&str> = group.topics.iter().map(|topic| &*topic.name).collect();
+        assert_eq!(names, ["a", "gone"], "a topic that is gone still has a name");
+        assert_eq!(group.topics[0].partitions[0].committed_offset, 5);
+        assert_eq!(group.topics[0].partitions[0].metadata.as_deref(), Some(""));
+    }
+
+    #[test]
+    fn topics_that_are_gone_have_no_id_to_be_answered_with() {
+        let topics = vec![
+            fetched("a", 1, None),
+            fetched("gone", 0, None),
+            fetched("", 8, Some(GroupError::UnknownTopicId)),
+        ];
+        let group = answer(text("g"), topics, 10);
+        let codes: Vec<i16> = group.topics.iter().map(|topic| topic.partitions[0].error_code).collect();
+        assert_eq!(codes, [0, ErrorCode::UnknownTopicId.code()]);
+    }
+
+    #[test]
+    fn a_refused_group_says_so_where_its_version_has_room() {
+        let group = || OffsetFetchRequestGroup {
+            group_id: text("g"),
+            topics: Some(vec![OffsetFetchRequestTopic {
+                name: text("a"),
+                partition_indexes: vec![3],
+                ..OffsetFetchRequestTopic::default()
+            }]),
+            ..OffsetFetchRequestGroup::default()
+        };
+        let old = refuse(group(), ErrorCode::NotCoordinator, 1);
+        assert_eq!(old.topics[0].partitions[0].error_code, ErrorCode::NotCoordinator.code());
+        let new = refuse(group(), ErrorCode::NotCoordinator, 2);
+        assert_eq!((new.topics.len(), new.error_code), (0, ErrorCode::NotCoordinator.code()));
+    }
+}
