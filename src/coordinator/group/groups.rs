@@ -8,7 +8,6 @@ use hashbrown::HashMap;
 use super::Turn;
 use super::classic::ClassicGroup;
 use super::consumer::ConsumerGroup;
-use super::offsets::stand_ins::ShareStandIn;
 use super::offsets::{CommittedOffsets, TopicNames, Upkeep};
 use super::share::ShareGroup;
 use crate::coordinator::{Actions, GroupId, Timers};
@@ -52,7 +51,7 @@ impl Group {
     }
 
     /// Whether nothing would be lost if it were forgotten.
-    fn is_nothing(&self) -> bool {
+    pub(super) fn is_nothing(&self) -> bool {
         matches!(self.kind, Kind::Simple) && self.offsets.is_empty()
     }
 

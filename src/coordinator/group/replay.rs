@@ -7,7 +7,6 @@
 use super::classic::ClassicGroup;
 use super::consumer::ConsumerGroup;
 #[allow(unused_imports)]
-use super::offsets::stand_ins::ShareStandIn;
 use super::share::ShareGroup;
 use super::{Group, Groups, Kind};
 use crate::coordinator::GroupId;

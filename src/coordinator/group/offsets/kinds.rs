@@ -5,7 +5,6 @@
 
 // The kinds' own methods take precedence over these.
 #[allow(unused_imports)]
-use super::stand_ins::ShareStandIn;
 use super::{Commit, FetchOffsets};
 use crate::coordinator::group::{Kind, Turn};
 use crate::coordinator::records::GroupRecord;
