@@ -147,6 +147,10 @@ impl Groups {
     /// Does what is due by now, for some groups at a time: [`Self::next_deadline`] says whether there are more.
     pub fn on_time(&mut self, turn: &Turn<'_>, actions: &mut Actions) {
         self.on_upkeep_due(turn, actions);
+        if !actions.records.is_empty() {
+            // A batch has room for either.
+            return;
+        }
         // What an event sets anew may lie in the past; then it waits for the next call.
         let due: Vec<GroupId> =
             std::iter::from_fn(|| self.timers.pop_due(turn.now)).take(DUE_GROUPS_MAX).collect();
