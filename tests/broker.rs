@@ -14,6 +14,8 @@ mod deletion;
 mod life;
 #[path = "broker/requests.rs"]
 mod requests;
+#[path = "broker/share.rs"]
+mod share;
 #[path = "broker/waiting.rs"]
 mod waiting;
 

@@ -7,7 +7,7 @@
 use super::classic::ClassicGroup;
 use super::consumer::ConsumerGroup;
 #[allow(unused_imports)]
-use super::offsets::stand_ins::{ConsumerStandIn, ShareStandIn};
+use super::offsets::stand_ins::ConsumerStandIn;
 use super::share::ShareGroup;
 use super::{Group, Groups, Kind};
 use crate::coordinator::GroupId;

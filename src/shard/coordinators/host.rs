@@ -13,7 +13,7 @@ use hashbrown::HashMap;
 use super::Kind;
 use super::parked::Return;
 use crate::coordinator::group::Turn;
-use crate::coordinator::{GroupError, RawRecord, Ticket};
+use crate::coordinator::{GroupError, Hosted, RawRecord, Ticket};
 use crate::model::{Offset, TimestampMs};
 use crate::partition::{Partition, PartitionError};
 use crate::record::builder::{BatchBuilder, NewRecord};
@@ -39,6 +39,10 @@ impl<S: Kind> Host<S> {
             waiting: RefCell::default(),
             broken: Cell::new(false),
         })
+    }
+
+    pub(super) fn partition(&self) -> &Rc<Partition> {
+        &self.partition
     }
 
     pub(super) fn next_deadline(&self) -> Option<TimestampMs> {

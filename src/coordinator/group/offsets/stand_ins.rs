@@ -4,7 +4,6 @@
 
 use crate::coordinator::group::Turn;
 use crate::coordinator::group::consumer::ConsumerGroup;
-use crate::coordinator::group::share::ShareGroup;
 use crate::coordinator::records::GroupRecord;
 use crate::coordinator::{Actions, GroupError, GroupId};
 
@@ -35,22 +34,3 @@ pub trait ConsumerStandIn: Sized {
 }
 
 impl ConsumerStandIn for ConsumerGroup {}
-
-/// Of a share group.
-pub trait ShareStandIn: Sized {
-    fn is_empty(&self) -> bool {
-        true
-    }
-    fn state_name(&self) -> &'static str {
-        "Empty"
-    }
-    fn push_tombstones(&self, id: &GroupId, actions: &mut Actions) {
-        actions.records.push(GroupRecord::ShareTarget(id.clone(), None));
-        actions.records.push(GroupRecord::ShareGroup(id.clone(), None));
-    }
-    fn replay(&mut self, _record: GroupRecord) {}
-    fn on_loaded(&mut self, _turn: &Turn<'_>, _actions: &mut Actions) {}
-    fn on_metadata(&mut self, _turn: &Turn<'_>, _actions: &mut Actions) {}
-}
-
-impl ShareStandIn for ShareGroup {}
