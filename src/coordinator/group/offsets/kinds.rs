@@ -5,7 +5,7 @@
 
 // The kinds' own methods take precedence over these.
 #[allow(unused_imports)]
-use super::stand_ins::{ConsumerStandIn, ShareStandIn};
+use super::stand_ins::ConsumerStandIn;
 use super::{Commit, FetchOffsets};
 use crate::coordinator::group::{Kind, Turn};
 use crate::coordinator::records::GroupRecord;
