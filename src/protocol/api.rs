@@ -71,6 +71,13 @@ pub const TABLE: &[OfferedApi] = &[
     OfferedApi::new(ApiKey::DescribeProducers, 0, 0),
     OfferedApi::new(ApiKey::ListConfigResources, 0, 1),
     OfferedApi::new(ApiKey::DescribeTopicPartitions, 0, 0),
+    OfferedApi::new(ApiKey::ShareGroupHeartbeat, 1, 1),
+    OfferedApi::new(ApiKey::ShareGroupDescribe, 1, 1),
+    OfferedApi::new(ApiKey::ShareFetch, 1, 2),
+    OfferedApi::new(ApiKey::ShareAcknowledge, 1, 2),
+    OfferedApi::new(ApiKey::DescribeShareGroupOffsets, 0, 1),
+    OfferedApi::new(ApiKey::AlterShareGroupOffsets, 0, 0),
+    OfferedApi::new(ApiKey::DeleteShareGroupOffsets, 0, 0),
 ];
 
 /// Where each key stands in [`TABLE`], plus one; 0 for a key that is not offered.
