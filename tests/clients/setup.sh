@@ -81,6 +81,17 @@ setup_java() {
   mark_done java installed
 }
 
+setup_java_programs() {
+  [ -f "$DEST/java.done" ] && have javac || { say "java-programs: skipped, Apache Kafka or javac is not there"; return; }
+  local stamp
+  stamp="$(stamp_of "$HERE"/clients/java/*.java)"
+  is_done java-programs "$stamp" && return
+  say "java-programs: compiling the Java group member"
+  rm -rf "$DEST/java-programs" "$DEST/java-programs.done"
+  run_logged java-programs javac -d "$DEST/java-programs" -cp "$("$KAFKA_SH" classpath)" "$HERE"/clients/java/*.java || return
+  mark_done java-programs "$stamp"
+}
+
 setup_kcat() {
   have kcat && return
   have apt-get || { say "kcat: skipped, it is neither installed nor is apt-get there to install it"; return; }
@@ -94,5 +105,6 @@ setup_python
 setup_node
 setup_go
 setup_java
+setup_java_programs
 setup_kcat
 exit 0

@@ -18,8 +18,8 @@ PORT="${DIFFERENTIAL_PORT:-28092}"
 WORK="$ROOT/target/differential"
 RUN="$WORK/run.$$"
 CORELOG_START_TENTHS_MAX=300
-# So that what retention does can be waited for.
-SETTINGS=(--set log.retention.check.interval.ms=1000 --set log.cleaner.backoff.ms=500)
+# So that what retention does can be waited for, and groups begin at once.
+SETTINGS=(--set log.retention.check.interval.ms=1000 --set log.cleaner.backoff.ms=500 --set group.initial.rebalance.delay.ms=0)
 KAFKA_SETTINGS=("${SETTINGS[@]}" --set log.initial.task.delay.ms=500)
 
 only="" record="" peer=corelog corelog="" kafka=""

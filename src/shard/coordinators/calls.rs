@@ -102,7 +102,7 @@ impl Shard {
                         answers.push(answer);
                     }
                 }
-                (answers, owner.coordinators().groups.is_loading())
+                (answers, owner.awaits_groups())
             });
             match found.await {
                 Ok((answers, loading)) => {

@@ -27,8 +27,8 @@ use crate::coordinator::group::Groups;
 use crate::coordinator::share::ShareStates;
 use crate::coordinator::{GroupAnswer, GroupError, Hosted};
 use crate::metadata::{CONSUMER_OFFSETS_TOPIC, SHARE_GROUP_STATE_TOPIC};
-use crate::model::TopicPartition;
-use crate::partition::Partition;
+use crate::model::{PartitionIndex, TopicPartition};
+use crate::partition::{Partition, PartitionError};
 
 /// Partitions that one shard loads at the same time.
 const LOADING_MAX: usize = 4;
@@ -72,8 +72,8 @@ impl<S: Hosted> Hosts<S> {
         ready.collect()
     }
 
-    fn is_loading(&self) -> bool {
-        self.slots.borrow().values().any(|slot| matches!(slot, Slot::Loading))
+    fn is_ready(&self, id: TopicPartition) -> bool {
+        matches!(self.slots.borrow().get(&id), Some(Slot::Ready(_)))
     }
 }
 
@@ -202,6 +202,23 @@ impl Shard {
             loading += 1;
             glommio::spawn_local(load_host::<S>(self.clone(), partition)).detach();
         }
+    }
+
+    /// Whether groups of this shard are on their way: a partition that opens, or is open and not loaded. One that is offline
+    /// is not waited for.
+    fn awaits_groups(&self) -> bool {
+        let image = self.image();
+        let Some(topic) = image.topic(CONSUMER_OFFSETS_TOPIC) else { return false };
+        let ids = (0..topic.partitions.len())
+            .map(|index| TopicPartition { topic_id: topic.id, partition: PartitionIndex(index as i32) });
+        let mut own = ids.filter(|id| self.owner_of(*id) == self.id());
+        own.any(|id| {
+            let serves_or_will = match self.table().partition(id) {
+                Ok(partition) => !partition.log().is_poisoned(),
+                Err(error) => matches!(error, PartitionError::Recovering),
+            };
+            serves_or_will && !self.coordinators().groups.is_ready(id)
+        })
     }
 
     /// Throws a state machine away that could not append what it has: it is loaded again.

@@ -10,6 +10,7 @@ import steps_admin
 import steps_command
 import steps_compaction
 import steps_crash
+import steps_groups
 import steps_hostile
 import steps_offsets
 import steps_producers
@@ -30,6 +31,7 @@ SECTIONS = {
     "hostile": steps_hostile,
     "offsets": steps_offsets,
     "compaction": steps_compaction,
+    "groups": steps_groups,
     "restart": steps_restart,
     "crash": steps_crash,
 }

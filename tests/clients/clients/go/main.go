@@ -1,5 +1,5 @@
-// The Go clients that the tests drive: `go-clients franz|sarama|kafkago produce|consume|admin ...`.
-// The options are those of client_args.py; a record is a line without its newline, and partition 0 keeps their order.
+// The Go clients that the tests drive: `go-clients franz|sarama|kafkago produce|consume|admin|member ...`.
+// The options are those of client_args.py and, for a member, of member_args.py; a record is a line without its newline, and partition 0 keeps their order.
 package main
 
 import (
@@ -88,6 +88,9 @@ func run() error {
 	chosen, known := clients[os.Args[1]]
 	if !known {
 		return fmt.Errorf("unknown client %s", os.Args[1])
+	}
+	if os.Args[2] == "member" {
+		return runMember(os.Args[1], os.Args[3:])
 	}
 	var args arguments
 	var idempotent, keyed string

@@ -25,7 +25,7 @@ final class Compare {
 
     private static final int SHOWN_MAX = 300;
     private static final List<String> KEYS = List.of("apiKey", "resourceType", "resourceName", "topicId", "name", "topicName", "topic",
-        "index", "partitionIndex", "partitionId", "partition", "nodeId", "brokerId", "replicaId", "logDir", "groupId");
+        "index", "partitionIndex", "partitionId", "partition", "nodeId", "brokerId", "replicaId", "logDir", "groupId", "memberId");
 
     private final List<Difference> found = new ArrayList<>();
 

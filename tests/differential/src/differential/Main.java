@@ -127,17 +127,20 @@ public final class Main {
             out.add(new Compare.Difference("<scenario>", "", message(e)));
             return out;
         }
+        Normal.Members kafkas = new Normal.Members();
+        Normal.Members others = new Normal.Members();
         for (int i = 0; i < left.size(); i++) {
             Runner.Answer a = left.get(i);
             Runner.Answer b = right.get(i);
+            // Also where they are not compared: answers name members in the order in which they were made.
+            JsonNode x = new Normal(kafka, a.api(), kafkas).of(a.json());
+            JsonNode y = new Normal(other, b.api(), others).of(b.json());
             if (a.setup()) {
                 complainOfSetup(scenario, version, a, "Kafka");
                 String error = firstError(b.json());
                 if (error != null) out.add(new Compare.Difference(b.label() + ".<setup>", "none", error));
                 continue;
             }
-            JsonNode x = new Normal(kafka, a.api()).of(a.json());
-            JsonNode y = new Normal(other, b.api()).of(b.json());
             out.addAll(Compare.of(a.label(), x, y));
         }
         return out;

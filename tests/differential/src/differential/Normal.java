@@ -9,6 +9,7 @@
 //  times inside error messages -> the same, or "<time>" for limits counted from the broker's clock
 //  CRC of batches with an append time or a producer id -> "<crc>"
 //  producer ids       -> "<pid>"; fetch session ids -> "<session>" unless 0
+//  member ids that a broker made -> "<member N>", in the order in which the scenario's answers show them
 //  telemetry's client and subscription ids -> "<id>", "<n>"
 //  log directories    -> "<dir>"; bytes of the volume -> "<bytes>"
 //  offsets, epochs and times of the metadata log (DescribeQuorum) -> "<n>"; the finalized features' epoch -> "<epoch>"
@@ -21,6 +22,7 @@ import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.fasterxml.jackson.databind.node.TextNode;
+import java.util.HashMap;
 import java.util.Iterator;
 import java.util.Map;
 import java.util.Set;
@@ -36,14 +38,33 @@ final class Normal {
     private static final Set<String> TIMES = Set.of("timestamp", "maxTimestamp", "logAppendTimeMs", "lastTimestamp", "issueTimestamp");
 
     private static final Pattern CLOCK = Pattern.compile("\\d{13,19}");
+    private static final Pattern UUID = Pattern.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}");
+    private static final Pattern SHORT_UUID = Pattern.compile("[A-Za-z0-9_-]{22}");
 
     private final Broker broker;
     private final ApiKeys api;
     private final long baseMs;
+    private final Members members;
 
-    Normal(Broker broker, ApiKeys api) {
+    // The member ids of one run of one scenario.
+    static final class Members {
+        private final Map<String, String> names = new HashMap<>();
+
+        private String name(String id) {
+            return names.computeIfAbsent(id, i -> "<member " + (names.size() + 1) + ">");
+        }
+
+        private String inside(String text) {
+            String out = UUID.matcher(text).replaceAll(m -> Matcher.quoteReplacement(name(m.group())));
+            for (Map.Entry<String, String> e : names.entrySet()) out = out.replace(e.getKey(), e.getValue());
+            return out;
+        }
+    }
+
+    Normal(Broker broker, ApiKeys api, Members members) {
         this.broker = broker;
         this.api = api;
+        this.members = members;
         this.baseMs = broker.startMs;
     }
 
@@ -111,6 +132,7 @@ final class Normal {
             case "logDir": return text.isEmpty() ? given : name("<dir>");
             case "clusterId": return text.equals(broker.clusterId) ? name("<cluster>") : given;
             case "clientInstanceId": return name("<id>");
+            case "memberId": return name(SHORT_UUID.matcher(text).matches() ? members.name(text) : members.inside(text));
             case "documentation": return text.isEmpty() ? given : name("<text>");
             case "host": return text.equals(broker.address.getHostString()) ? name("<host>") : given;
             case "resourceName": return text.equals(String.valueOf(broker.nodeId)) ? name("<node>") : given;
@@ -126,7 +148,7 @@ final class Normal {
         for (Map.Entry<String, String> e : broker.topicNames.entrySet()) {
             if (out.contains(e.getKey())) out = out.replace(e.getKey(), "<id of " + e.getValue() + ">");
         }
-        return out;
+        return members.inside(out);
     }
 
     private String times(String text) {

@@ -4,7 +4,9 @@ package differential;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
+import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Deque;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -26,6 +28,8 @@ final class Runner {
     private final Broker broker;
     private final Map<String, Wire> connections = new HashMap<>();
     private final Map<String, String> saved = new HashMap<>();
+    // What each connection sent without awaiting it: "API@VERSION CORRELATION".
+    private final Map<String, Deque<String>> sent = new HashMap<>();
     private final List<Answer> answers = new ArrayList<>();
     private String connection = "main";
     private String client = "differential";
@@ -101,10 +105,8 @@ final class Runner {
         long from = System.nanoTime();
         try {
             wire.send(frame);
-            if (step.verb().equals("oneway") || step.verb().equals("send")) {
-                saved.put("sent", ApiMessageType.fromApiKey(api.id).name + "@" + v + " " + id);
-                return;
-            }
+            if (step.verb().equals("send")) outstanding().add(ApiMessageType.fromApiKey(api.id).name + "@" + v + " " + id);
+            if (step.verb().equals("oneway") || step.verb().equals("send")) return;
             answer = wire.receive(api, v, id, Wire.ANSWER_MS_MAX);
             if (answer.has("<silent>")) wire.close();
         } catch (IOException e) {
@@ -121,9 +123,14 @@ final class Runner {
         answers.add(new Answer(label, api, v, text, answer, setup));
     }
 
-    // receive [API@VERSION CORRELATION]: the next answer, by default of the last request sent without awaiting.
+    private Deque<String> outstanding() {
+        return sent.computeIfAbsent(connection, name -> new ArrayDeque<>());
+    }
+
+    // receive [API@VERSION CORRELATION]: the next answer, by default of the oldest request that this connection sent.
     private void receive(String text) {
-        String[] words = (text.isEmpty() ? saved.get("sent") : text).split("\\s+");
+        String oldest = outstanding().poll();
+        String[] words = (text.isEmpty() ? String.valueOf(oldest) : text).split("\\s+");
         String[] target = words[0].split("@");
         ApiKeys api = Scenario.api(target[0]);
         int v = Integer.parseInt(target[1]);

@@ -71,7 +71,7 @@ final class Scenario {
         void read() {
             for (int i = 0; i < lines.size(); i++) {
                 String line = lines.get(i);
-                if (line.isBlank() || line.startsWith("#")) continue;
+                if (line.isBlank() || line.strip().startsWith("#")) continue;
                 StringBuilder whole = new StringBuilder(line.strip());
                 int first = i + 1;
                 while (open(whole) > 0 && i + 1 < lines.size()) whole.append(' ').append(lines.get(++i).strip());

@@ -21,6 +21,7 @@ import org.apache.kafka.common.message.ApiMessageType;
 import org.apache.kafka.common.message.FetchResponseData;
 import org.apache.kafka.common.message.ProduceRequestData;
 import org.apache.kafka.common.message.RequestHeaderData;
+import org.apache.kafka.common.message.ShareFetchResponseData;
 import org.apache.kafka.common.protocol.ApiKeys;
 import org.apache.kafka.common.protocol.ApiMessage;
 import org.apache.kafka.common.protocol.ByteBufferAccessor;
@@ -130,6 +131,7 @@ final class Wire implements AutoCloseable {
             ObjectNode json = (ObjectNode) call(type.name + "ResponseDataJsonConverter", "write",
                 new Class<?>[] {body.getClass(), short.class, boolean.class}, body, v, false);
             if (body instanceof FetchResponseData) showRecords((FetchResponseData) body, json);
+            if (body instanceof ShareFetchResponseData) showShared((ShareFetchResponseData) body, json);
             if (frame.hasRemaining()) json.put("<trailing>", frame.remaining());
             return json;
         } catch (RuntimeException e) {
@@ -151,6 +153,20 @@ final class Wire implements AutoCloseable {
         for (FetchResponseData.FetchableTopicResponse topic : body.responses()) {
             int p = 0;
             for (FetchResponseData.PartitionData partition : topic.partitions()) {
+                ObjectNode node = (ObjectNode) json.get("responses").get(t).get("partitions").get(p++);
+                MemoryRecords records = (MemoryRecords) partition.records();
+                node.set("records", records == null ? JsonNodeFactory.instance.nullNode() : Batches.describe(records.buffer()));
+            }
+            t++;
+        }
+    }
+
+    // Its topics are a collection of their own, in the order of the JSON.
+    private static void showShared(ShareFetchResponseData body, ObjectNode json) {
+        int t = 0;
+        for (ShareFetchResponseData.ShareFetchableTopicResponse topic : body.responses()) {
+            int p = 0;
+            for (ShareFetchResponseData.PartitionData partition : topic.partitions()) {
                 ObjectNode node = (ObjectNode) json.get("responses").get(t).get("partitions").get(p++);
                 MemoryRecords records = (MemoryRecords) partition.records();
                 node.set("records", records == null ? JsonNodeFactory.instance.nullNode() : Batches.describe(records.buffer()));
