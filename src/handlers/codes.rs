@@ -4,15 +4,15 @@
 
 use kafka_protocol::messages::{
     AlterConfigsResponse, AlterPartitionReassignmentsResponse, AlterReplicaLogDirsResponse,
-    ApiVersionsResponse, CreateAclsResponse, CreatePartitionsResponse, CreateTopicsResponse,
-    DeleteAclsResponse, DeleteGroupsResponse, DeleteRecordsResponse, DeleteTopicsResponse,
-    DescribeAclsResponse, DescribeClusterResponse, DescribeConfigsResponse, DescribeGroupsResponse,
-    DescribeLogDirsResponse, DescribeProducersResponse, DescribeQuorumResponse,
-    DescribeTopicPartitionsResponse, ElectLeadersResponse, FindCoordinatorResponse, HeartbeatResponse,
-    IncrementalAlterConfigsResponse, InitProducerIdResponse, JoinGroupResponse, LeaveGroupResponse,
-    ListConfigResourcesResponse, ListGroupsResponse, ListOffsetsResponse, ListPartitionReassignmentsResponse,
-    MetadataResponse, OffsetDeleteResponse, OffsetForLeaderEpochResponse, SyncGroupResponse,
-    UpdateFeaturesResponse,
+    ApiVersionsResponse, ConsumerGroupDescribeResponse, ConsumerGroupHeartbeatResponse, CreateAclsResponse,
+    CreatePartitionsResponse, CreateTopicsResponse, DeleteAclsResponse, DeleteGroupsResponse,
+    DeleteRecordsResponse, DeleteTopicsResponse, DescribeAclsResponse, DescribeClusterResponse,
+    DescribeConfigsResponse, DescribeGroupsResponse, DescribeLogDirsResponse, DescribeProducersResponse,
+    DescribeQuorumResponse, DescribeTopicPartitionsResponse, ElectLeadersResponse, FindCoordinatorResponse,
+    HeartbeatResponse, IncrementalAlterConfigsResponse, InitProducerIdResponse, JoinGroupResponse,
+    LeaveGroupResponse, ListConfigResourcesResponse, ListGroupsResponse, ListOffsetsResponse,
+    ListPartitionReassignmentsResponse, MetadataResponse, OffsetDeleteResponse, OffsetForLeaderEpochResponse,
+    SyncGroupResponse, UpdateFeaturesResponse,
 };
 
 use crate::protocol::offset_commit::OffsetCommitResponse;
@@ -50,6 +50,8 @@ codes! {
     AlterPartitionReassignmentsResponse { error_code, [responses partitions] }
     AlterReplicaLogDirsResponse { [results partitions] }
     ApiVersionsResponse { error_code, }
+    ConsumerGroupDescribeResponse { [groups] }
+    ConsumerGroupHeartbeatResponse { error_code, }
     CreateAclsResponse { [results] }
     CreatePartitionsResponse { [results] }
     CreateTopicsResponse { [topics] }

@@ -8,8 +8,8 @@ use bytes::Bytes;
 
 use super::{Client, Outcome, Server, serve};
 use super::{
-    delete_groups, describe_groups, heartbeat, join_group, leave_group, list_groups, offset_commit,
-    offset_delete, offset_fetch, sync_group,
+    consumer_group_describe, consumer_group_heartbeat, delete_groups, describe_groups, heartbeat, join_group,
+    leave_group, list_groups, offset_commit, offset_delete, offset_fetch, sync_group,
 };
 use crate::protocol::{ApiKey, RequestHeader};
 
@@ -27,6 +27,8 @@ pub const fn is_one(api: ApiKey) -> bool {
             | ApiKey::ListGroups
             | ApiKey::DescribeGroups
             | ApiKey::DeleteGroups
+            | ApiKey::ConsumerGroupHeartbeat
+            | ApiKey::ConsumerGroupDescribe
     )
 }
 
@@ -53,6 +55,16 @@ pub async fn answer(server: &Rc<Server>, client: &Rc<Client>, header: RequestHea
             serve(server, header, body, |q| describe_groups::handle(server, q, version)).await
         }
         ApiKey::DeleteGroups => serve(server, header, body, |q| delete_groups::handle(server, q)).await,
+        ApiKey::ConsumerGroupHeartbeat => {
+            let client_id = header.client_id().to_owned();
+            serve(server, header, body, |q| {
+                consumer_group_heartbeat::handle(server, client, q, version, client_id)
+            })
+            .await
+        }
+        ApiKey::ConsumerGroupDescribe => {
+            serve(server, header, body, |q| consumer_group_describe::handle(server, q)).await
+        }
         other => Outcome::Close(format!("{other:?} is no API of groups")),
     }
 }

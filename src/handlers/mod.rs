@@ -12,6 +12,8 @@ mod alter_replica_log_dirs;
 mod api_versions;
 mod codes;
 mod config_resources;
+mod consumer_group_describe;
+mod consumer_group_heartbeat;
 mod create_partitions;
 mod create_topics;
 mod delete_groups;
