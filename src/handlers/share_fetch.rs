@@ -180,6 +180,8 @@ async fn fetch(
             let _ = glommio::timer::timeout(left, in_time).await;
         }
         wait = Some(watch(server, &targets));
+        // Looks that find nothing again and again are not to keep the shard from its other work.
+        glommio::yield_if_needed().await;
     }
 }
 
