@@ -4,15 +4,16 @@
 
 use kafka_protocol::messages::{
     AlterConfigsResponse, AlterPartitionReassignmentsResponse, AlterReplicaLogDirsResponse,
-    AlterShareGroupOffsetsResponse, ApiVersionsResponse, CreateAclsResponse, CreatePartitionsResponse,
-    CreateTopicsResponse, DeleteAclsResponse, DeleteGroupsResponse, DeleteRecordsResponse,
-    DeleteShareGroupOffsetsResponse, DeleteTopicsResponse, DescribeAclsResponse, DescribeClusterResponse,
-    DescribeConfigsResponse, DescribeGroupsResponse, DescribeLogDirsResponse, DescribeProducersResponse,
-    DescribeQuorumResponse, DescribeTopicPartitionsResponse, ElectLeadersResponse, FindCoordinatorResponse,
-    HeartbeatResponse, IncrementalAlterConfigsResponse, InitProducerIdResponse, JoinGroupResponse,
-    LeaveGroupResponse, ListConfigResourcesResponse, ListGroupsResponse, ListOffsetsResponse,
-    ListPartitionReassignmentsResponse, MetadataResponse, OffsetDeleteResponse, OffsetForLeaderEpochResponse,
-    ShareGroupDescribeResponse, ShareGroupHeartbeatResponse, SyncGroupResponse, UpdateFeaturesResponse,
+    AlterShareGroupOffsetsResponse, ApiVersionsResponse, ConsumerGroupDescribeResponse,
+    ConsumerGroupHeartbeatResponse, CreateAclsResponse, CreatePartitionsResponse, CreateTopicsResponse,
+    DeleteAclsResponse, DeleteGroupsResponse, DeleteRecordsResponse, DeleteShareGroupOffsetsResponse,
+    DeleteTopicsResponse, DescribeAclsResponse, DescribeClusterResponse, DescribeConfigsResponse,
+    DescribeGroupsResponse, DescribeLogDirsResponse, DescribeProducersResponse, DescribeQuorumResponse,
+    DescribeTopicPartitionsResponse, ElectLeadersResponse, FindCoordinatorResponse, HeartbeatResponse,
+    IncrementalAlterConfigsResponse, InitProducerIdResponse, JoinGroupResponse, LeaveGroupResponse,
+    ListConfigResourcesResponse, ListGroupsResponse, ListOffsetsResponse, ListPartitionReassignmentsResponse,
+    MetadataResponse, OffsetDeleteResponse, OffsetForLeaderEpochResponse, ShareGroupDescribeResponse,
+    ShareGroupHeartbeatResponse, SyncGroupResponse, UpdateFeaturesResponse,
 };
 
 use crate::protocol::offset_commit::OffsetCommitResponse;
@@ -53,6 +54,8 @@ codes! {
     AlterReplicaLogDirsResponse { [results partitions] }
     AlterShareGroupOffsetsResponse { error_code, [responses partitions] }
     ApiVersionsResponse { error_code, }
+    ConsumerGroupDescribeResponse { [groups] }
+    ConsumerGroupHeartbeatResponse { error_code, }
     CreateAclsResponse { [results] }
     CreatePartitionsResponse { [results] }
     CreateTopicsResponse { [topics] }

@@ -12,8 +12,8 @@ use super::{
     share_group_describe, share_group_heartbeat,
 };
 use super::{
-    delete_groups, describe_groups, heartbeat, join_group, leave_group, list_groups, offset_commit,
-    offset_delete, offset_fetch, sync_group,
+    consumer_group_describe, consumer_group_heartbeat, delete_groups, describe_groups, heartbeat, join_group,
+    leave_group, list_groups, offset_commit, offset_delete, offset_fetch, sync_group,
 };
 use crate::protocol::{ApiKey, RequestHeader};
 
@@ -37,6 +37,8 @@ pub const fn is_one(api: ApiKey) -> bool {
             | ApiKey::DescribeShareGroupOffsets
             | ApiKey::AlterShareGroupOffsets
             | ApiKey::DeleteShareGroupOffsets
+            | ApiKey::ConsumerGroupHeartbeat
+            | ApiKey::ConsumerGroupDescribe
     )
 }
 
@@ -81,6 +83,16 @@ pub async fn answer(server: &Rc<Server>, client: &Rc<Client>, header: RequestHea
         }
         ApiKey::DeleteShareGroupOffsets => {
             serve(server, header, body, |q| delete_share_group_offsets::handle(server, q)).await
+        }
+        ApiKey::ConsumerGroupHeartbeat => {
+            let client_id = header.client_id().to_owned();
+            serve(server, header, body, |q| {
+                consumer_group_heartbeat::handle(server, client, q, version, client_id)
+            })
+            .await
+        }
+        ApiKey::ConsumerGroupDescribe => {
+            serve(server, header, body, |q| consumer_group_describe::handle(server, q)).await
         }
         other => Outcome::Close(format!("{other:?} is no API of groups")),
     }

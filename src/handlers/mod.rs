@@ -13,6 +13,8 @@ mod alter_share_group_offsets;
 mod api_versions;
 mod codes;
 mod config_resources;
+mod consumer_group_describe;
+mod consumer_group_heartbeat;
 mod create_partitions;
 mod create_topics;
 mod delete_groups;

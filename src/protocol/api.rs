@@ -69,6 +69,8 @@ pub const TABLE: &[OfferedApi] = &[
     OfferedApi::new(ApiKey::UpdateFeatures, 0, 2),
     OfferedApi::new(ApiKey::DescribeCluster, 0, 2),
     OfferedApi::new(ApiKey::DescribeProducers, 0, 0),
+    OfferedApi::new(ApiKey::ConsumerGroupHeartbeat, 0, 1),
+    OfferedApi::new(ApiKey::ConsumerGroupDescribe, 0, 1),
     OfferedApi::new(ApiKey::ListConfigResources, 0, 1),
     OfferedApi::new(ApiKey::DescribeTopicPartitions, 0, 0),
     OfferedApi::new(ApiKey::ShareGroupHeartbeat, 1, 1),
