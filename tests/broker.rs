@@ -12,6 +12,8 @@ mod data;
 mod deletion;
 #[path = "broker/life.rs"]
 mod life;
+#[path = "broker/offsets.rs"]
+mod offsets;
 #[path = "broker/requests.rs"]
 mod requests;
 #[path = "broker/waiting.rs"]

@@ -5,6 +5,8 @@
 
 #[path = "cli/broker.rs"]
 mod broker;
+#[path = "cli/group.rs"]
+mod group;
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};

@@ -37,7 +37,7 @@ pub fn point(text: &str) -> Result<TimestampMs, String> {
 }
 
 fn days_since_1970(year: u16, month: u8, day: u8) -> i64 {
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     let whole_years = i64::from(year) - 1;
     let leap_days = whole_years.div_euclid(4) - whole_years.div_euclid(100) + whole_years.div_euclid(400);
     let before_month = DAYS_BEFORE_MONTH.get(usize::from(month).wrapping_sub(1)).copied().unwrap_or(0);

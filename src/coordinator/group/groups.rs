@@ -8,7 +8,6 @@ use hashbrown::HashMap;
 use super::Turn;
 use super::classic::ClassicGroup;
 use super::consumer::ConsumerGroup;
-use super::offsets::stand_ins::{ConsumerStandIn, ShareStandIn};
 use super::offsets::{CommittedOffsets, TopicNames, Upkeep};
 use super::share::ShareGroup;
 use crate::coordinator::{Actions, GroupId, Timers};
@@ -52,7 +51,7 @@ impl Group {
     }
 
     /// Whether nothing would be lost if it were forgotten.
-    fn is_nothing(&self) -> bool {
+    pub(super) fn is_nothing(&self) -> bool {
         matches!(self.kind, Kind::Simple) && self.offsets.is_empty()
     }
 
@@ -148,6 +147,10 @@ impl Groups {
     /// Does what is due by now, for some groups at a time: [`Self::next_deadline`] says whether there are more.
     pub fn on_time(&mut self, turn: &Turn<'_>, actions: &mut Actions) {
         self.on_upkeep_due(turn, actions);
+        if !actions.records.is_empty() {
+            // A batch has room for either.
+            return;
+        }
         // What an event sets anew may lie in the past; then it waits for the next call.
         let due: Vec<GroupId> =
             std::iter::from_fn(|| self.timers.pop_due(turn.now)).take(DUE_GROUPS_MAX).collect();
@@ -155,7 +158,7 @@ impl Groups {
             self.change(&id, |group| match &mut group.kind {
                 Kind::Simple => {}
                 Kind::Classic(group) => group.on_time(turn, actions),
-                Kind::Consumer(group) => group.on_time(turn, actions),
+                Kind::Consumer(_) => group.consumer_on_time(turn, actions),
                 Kind::Share(group) => group.on_time(turn, actions),
             });
         }

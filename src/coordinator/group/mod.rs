@@ -3,6 +3,7 @@
 //! Key invariant: a group is of one kind at a time. An event of a group touches that group alone. Which partition a group
 //! belongs to, and hosting it, is left to `shard`.
 
+pub mod assignor;
 pub mod classic;
 pub mod consumer;
 pub mod offsets;

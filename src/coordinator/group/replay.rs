@@ -7,7 +7,6 @@
 use super::classic::ClassicGroup;
 use super::consumer::ConsumerGroup;
 #[allow(unused_imports)]
-use super::offsets::stand_ins::{ConsumerStandIn, ShareStandIn};
 use super::share::ShareGroup;
 use super::{Group, Groups, Kind};
 use crate::coordinator::GroupId;
@@ -73,7 +72,7 @@ impl Groups {
         if !makes && !self.get(id.as_str()).is_some_and(|group| is_consumer(&group.kind)) {
             return;
         }
-        self.change(id, |group| as_consumer(group).replay(record));
+        self.change(id, |group| as_consumer(id, group).replay(record));
     }
 
     fn replay_share(&mut self, record: GroupRecord) {
@@ -110,9 +109,9 @@ fn is_share(kind: &Kind) -> bool {
     matches!(kind, Kind::Share(_))
 }
 
-fn as_consumer(group: &mut Group) -> &mut ConsumerGroup {
+fn as_consumer<'a>(id: &GroupId, group: &'a mut Group) -> &'a mut ConsumerGroup {
     if !is_consumer(&group.kind) {
-        group.kind = Kind::Consumer(Box::default());
+        group.kind = Kind::Consumer(Box::new(ConsumerGroup::new(id.clone())));
     }
     match &mut group.kind {
         Kind::Consumer(consumer) => consumer,

@@ -7,8 +7,9 @@ use std::rc::Rc;
 use super::parked::Return;
 use crate::coordinator::group::classic::{Joined, Synced};
 use crate::coordinator::group::{Groups, Turn};
+use crate::coordinator::share::{ShareActions, SharePartitionKey, ShareStates};
 use crate::coordinator::{Actions, GroupAnswer, GroupError, Ticket, partition_of};
-use crate::metadata::CONSUMER_OFFSETS_TOPIC;
+use crate::metadata::{CONSUMER_OFFSETS_TOPIC, SHARE_GROUP_STATE_TOPIC};
 use crate::model::{ShardId, TopicPartition};
 use crate::shard::Shard;
 
@@ -31,6 +32,30 @@ impl Shard {
         let id = self.coordinator_of(group)?;
         let answer = self.on(self.owner_of(id), move |owner| async move {
             let host = owner.coordinators().groups.find(id)?;
+            let (answer, end) = host.run(&owner, event)?;
+            host.durable(&owner, end).await?;
+            Ok(answer)
+        });
+        answer.await.unwrap_or(Err(GroupError::NotCoordinator))
+    }
+
+    /// Runs `event` on the share states of `key`'s coordinator partition, wherever that is. Resolves when everything appended up
+    /// to then is durable.
+    pub async fn share_states<A, F>(
+        self: &Rc<Self>,
+        key: &SharePartitionKey,
+        event: F,
+    ) -> Result<A, GroupError>
+    where
+        A: Send + 'static,
+        F: FnOnce(&mut ShareStates, &Turn<'_>, &mut ShareActions) -> A + Send + 'static,
+    {
+        let image = self.image();
+        let topic = image.topic(SHARE_GROUP_STATE_TOPIC).ok_or(GroupError::NotCoordinator)?;
+        let partition = key.coordinator_partition(topic.partitions.len());
+        let id = TopicPartition { topic_id: topic.id, partition };
+        let answer = self.on(self.owner_of(id), move |owner| async move {
+            let host = owner.coordinators().share_states.find(id)?;
             let (answer, end) = host.run(&owner, event)?;
             host.durable(&owner, end).await?;
             Ok(answer)
@@ -77,7 +102,7 @@ impl Shard {
                         answers.push(answer);
                     }
                 }
-                (answers, owner.coordinators().groups.is_loading())
+                (answers, owner.awaits_groups())
             });
             match found.await {
                 Ok((answers, loading)) => {

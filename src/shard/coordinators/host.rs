@@ -10,9 +10,10 @@ use std::rc::Rc;
 
 use hashbrown::HashMap;
 
+use super::Kind;
 use super::parked::Return;
 use crate::coordinator::group::Turn;
-use crate::coordinator::{GroupAnswer, GroupError, Hosted, RawRecord, Ticket};
+use crate::coordinator::{GroupError, Hosted, RawRecord, Ticket};
 use crate::model::{Offset, TimestampMs};
 use crate::partition::{Partition, PartitionError};
 use crate::record::builder::{BatchBuilder, NewRecord};
@@ -29,7 +30,7 @@ pub(super) struct Host<S: Hosted> {
     broken: Cell<bool>,
 }
 
-impl<S: Hosted<Answer = GroupAnswer>> Host<S> {
+impl<S: Kind> Host<S> {
     pub(super) fn new(partition: Rc<Partition>, state: S) -> Rc<Self> {
         Rc::new(Self {
             partition,
@@ -169,6 +170,6 @@ impl<S: Hosted<Answer = GroupAnswer>> Host<S> {
         for to in waiting {
             shard.send_home(to, None);
         }
-        shard.unload_groups(self.partition.id());
+        shard.unload::<S>(self.partition.id());
     }
 }

@@ -20,12 +20,14 @@ pub use calls::AllGroups;
 use host::Host;
 use parked::Parked;
 
+use super::share::SharePartitions;
 use super::{Shard, Signal};
 use crate::coordinator::group::Groups;
-use crate::coordinator::{GroupError, Hosted};
-use crate::metadata::CONSUMER_OFFSETS_TOPIC;
-use crate::model::TopicPartition;
-use crate::partition::Partition;
+use crate::coordinator::share::ShareStates;
+use crate::coordinator::{GroupAnswer, GroupError, Hosted};
+use crate::metadata::{CONSUMER_OFFSETS_TOPIC, SHARE_GROUP_STATE_TOPIC};
+use crate::model::{PartitionIndex, TopicPartition};
+use crate::partition::{Partition, PartitionError};
 
 /// Partitions that one shard loads at the same time.
 const LOADING_MAX: usize = 4;
@@ -69,8 +71,33 @@ impl<S: Hosted> Hosts<S> {
         ready.collect()
     }
 
-    fn is_loading(&self) -> bool {
-        self.slots.borrow().values().any(|slot| matches!(slot, Slot::Loading))
+    fn is_ready(&self, id: TopicPartition) -> bool {
+        matches!(self.slots.borrow().get(&id), Some(Slot::Ready(_)))
+    }
+}
+
+/// What kinds of coordinators there are.
+trait Kind: Hosted<Answer = GroupAnswer> {
+    /// The internal topic with their records.
+    const TOPIC: &'static str;
+
+    /// Those of a shard.
+    fn hosts(coordinators: &Coordinators) -> &Hosts<Self>;
+}
+
+impl Kind for Groups {
+    const TOPIC: &'static str = CONSUMER_OFFSETS_TOPIC;
+
+    fn hosts(coordinators: &Coordinators) -> &Hosts<Self> {
+        &coordinators.groups
+    }
+}
+
+impl Kind for ShareStates {
+    const TOPIC: &'static str = SHARE_GROUP_STATE_TOPIC;
+
+    fn hosts(coordinators: &Coordinators) -> &Hosts<Self> {
+        &coordinators.share_states
     }
 }
 
@@ -78,6 +105,9 @@ impl<S: Hosted> Hosts<S> {
 #[derive(Default)]
 pub struct Coordinators {
     groups: Hosts<Groups>,
+    share_states: Hosts<ShareStates>,
+    /// Records in flight of share groups, on partitions of this shard.
+    shares: SharePartitions,
     /// Requests of this shard's connections that wait for an answer of a coordinator anywhere.
     parked: Parked,
     /// Raised when a deadline may have come nearer, or the metadata changed.
@@ -89,6 +119,11 @@ impl Coordinators {
     /// What wakes them: to be raised when a partition has opened, too.
     pub(super) fn stirred(&self) -> Rc<Signal> {
         self.stirred.clone()
+    }
+
+    /// The share partitions of this shard.
+    pub(super) fn shares(&self) -> &SharePartitions {
+        &self.shares
     }
 
     /// Something changed that the clock has to look at.
@@ -108,9 +143,15 @@ impl Shard {
     /// and of changed topics, and lets go of those whose partitions are gone.
     pub async fn host_coordinators(self: Rc<Self>) {
         loop {
-            self.begin_loading();
+            self.begin_loading::<Groups>();
+            self.begin_loading::<ShareStates>();
             if self.coordinators().metadata_changed.replace(false) {
+                self.sweep_shares();
                 for host in self.coordinators().groups.ready() {
+                    host.on_metadata(&self);
+                    glommio::yield_if_needed().await;
+                }
+                for host in self.coordinators().share_states.ready() {
                     host.on_metadata(&self);
                     glommio::yield_if_needed().await;
                 }
@@ -136,10 +177,10 @@ impl Shard {
     }
 
     /// Begins to load what is open and not loaded, and drops what is gone.
-    fn begin_loading(self: &Rc<Self>) {
+    fn begin_loading<S: Kind>(self: &Rc<Self>) {
         let image = self.image();
-        let slots = &self.coordinators().groups.slots;
-        let Some(topic) = image.topic(CONSUMER_OFFSETS_TOPIC) else {
+        let slots = &S::hosts(self.coordinators()).slots;
+        let Some(topic) = image.topic(S::TOPIC) else {
             slots.borrow_mut().clear();
             return;
         };
@@ -155,21 +196,38 @@ impl Shard {
             }
             slots.borrow_mut().insert(id, Slot::Loading);
             loading += 1;
-            glommio::spawn_local(load_groups(self.clone(), partition)).detach();
+            glommio::spawn_local(load_host::<S>(self.clone(), partition)).detach();
         }
     }
 
+    /// Whether groups of this shard are on their way: a partition that opens, or is open and not loaded. One that is offline
+    /// is not waited for.
+    fn awaits_groups(&self) -> bool {
+        let image = self.image();
+        let Some(topic) = image.topic(CONSUMER_OFFSETS_TOPIC) else { return false };
+        let ids = (0..topic.partitions.len())
+            .map(|index| TopicPartition { topic_id: topic.id, partition: PartitionIndex(index as i32) });
+        let mut own = ids.filter(|id| self.owner_of(*id) == self.id());
+        own.any(|id| {
+            let serves_or_will = match self.table().partition(id) {
+                Ok(partition) => !partition.log().is_poisoned(),
+                Err(error) => matches!(error, PartitionError::Recovering),
+            };
+            serves_or_will && !self.coordinators().groups.is_ready(id)
+        })
+    }
+
     /// Throws a state machine away that could not append what it has: it is loaded again.
-    fn unload_groups(&self, id: TopicPartition) {
-        self.coordinators().groups.slots.borrow_mut().remove(&id);
+    fn unload<S: Kind>(&self, id: TopicPartition) {
+        S::hosts(self.coordinators()).slots.borrow_mut().remove(&id);
         self.coordinators().stir();
     }
 }
 
-async fn load_groups(shard: Rc<Shard>, partition: Rc<Partition>) {
+async fn load_host<S: Kind>(shard: Rc<Shard>, partition: Rc<Partition>) {
     let id = partition.id();
-    let loaded = load::load::<Groups>(&partition).await;
-    let slots = &shard.coordinators().groups.slots;
+    let loaded = load::load::<S>(&partition).await;
+    let slots = &S::hosts(shard.coordinators()).slots;
     match loaded {
         Ok(state) => {
             let host = Host::new(partition, state);
@@ -180,7 +238,7 @@ async fn load_groups(shard: Rc<Shard>, partition: Rc<Partition>) {
             host.on_loaded(&shard);
         }
         Err(error) => {
-            tracing::error!("groups of partition {id:?} are not available: {error}");
+            tracing::error!("the coordinator of partition {id:?} of {} is not available: {error}", S::TOPIC);
             glommio::timer::sleep(Duration::from_secs(1)).await;
             slots.borrow_mut().remove(&id);
         }

@@ -42,6 +42,9 @@ const HEARTBEAT: Duration = Duration::from_millis(500);
 const GIVE_UP_AFTER: Duration = Duration::from_secs(120);
 const STACK_BYTES: usize = 128 << 10;
 const COMMITTED_AT_ONCE: usize = 500;
+/// Groups of each mode have numbers of their own: members of an earlier run may still count as alive.
+const HEARTBEAT_GROUPS: usize = 1_000_000;
+const COMMIT_GROUPS: usize = 2_000_000;
 const UNKNOWN_MEMBER: i16 = 25;
 const REBALANCING: i16 = 27;
 const MEMBER_ID_REQUIRED: i16 = 79;
@@ -197,8 +200,23 @@ impl Member {
     }
 }
 
+/// Ends the whole probe when its thread panics: the others would wait for it.
+struct Exit;
+
+impl Drop for Exit {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            std::process::exit(1);
+        }
+    }
+}
+
 fn spawn(work: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
-    std::thread::Builder::new().stack_size(STACK_BYTES).spawn(work).unwrap()
+    let watched = move || {
+        let _exit = Exit;
+        work();
+    };
+    std::thread::Builder::new().stack_size(STACK_BYTES).spawn(watched).unwrap()
 }
 
 /// Waits until `done`; returns the milliseconds since `began`.
@@ -316,17 +334,21 @@ fn consumer(address: &str, group: usize, members: usize) {
 }
 
 /// A closed loop on each connection; prints the rate and how long each call took.
-fn loops<F>(address: &str, connections: usize, seconds: u64, make: impl Fn(usize) -> F)
+fn loops<F>(address: &str, numbers: std::ops::Range<usize>, seconds: u64, make: impl Fn(usize) -> F)
 where
     F: FnMut(&mut Connection) + Send + 'static,
 {
+    let connections = numbers.len();
     let (stop, start) = (Arc::new(AtomicBool::new(false)), Arc::new(Barrier::new(connections + 1)));
-    let threads: Vec<_> = (0..connections)
+    let threads: Vec<_> = numbers
         .map(|number| {
             let (stop, start, mut each) = (stop.clone(), start.clone(), make(number));
+            let group = group_id(number);
             let address = address.to_owned();
             std::thread::spawn(move || {
-                let mut connection = Connection::to_group(&address, &group_id(number));
+                // A thread that panics must not leave the others waiting.
+                let _exit = Exit;
+                let mut connection = Connection::to_group(&address, &group);
                 each(&mut connection);
                 let mut waits = Histogram::<u64>::new(3).unwrap();
                 start.wait();
@@ -359,7 +381,7 @@ where
 }
 
 fn heartbeats(address: &str, connections: usize, seconds: u64) {
-    loops(address, connections, seconds, |number| {
+    loops(address, HEARTBEAT_GROUPS..HEARTBEAT_GROUPS + connections, seconds, |number| {
         let (address, mut member) = (address.to_owned(), None);
         move |connection: &mut Connection| {
             let (id, generation) = member.get_or_insert_with(|| {
@@ -402,7 +424,7 @@ fn commit(connection: &mut Connection, request: &OffsetCommitRequest) {
 }
 
 fn commits(address: &str, connections: usize, seconds: u64) {
-    loops(address, connections, seconds, |number| {
+    loops(address, COMMIT_GROUPS..COMMIT_GROUPS + connections, seconds, |number| {
         let mut offset = 0;
         move |connection: &mut Connection| {
             offset += 1;

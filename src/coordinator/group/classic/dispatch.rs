@@ -43,8 +43,10 @@ impl Groups {
                     _ => actions.synced.push((ticket, Err(unknown_member(&request.member_id, id)))),
                 });
             }
-            // `consumer::ConsumerGroup::classic_sync` is to answer for consumer groups.
-            Some(Kind::Consumer(_) | Kind::Simple | Kind::Share(_)) | None => unknown(),
+            Some(Kind::Consumer(_)) => {
+                return self.change(id, |group| group.consumer_classic_sync(turn, &request, ticket, actions));
+            }
+            Some(Kind::Simple | Kind::Share(_)) | None => unknown(),
         };
         actions.synced.push((ticket, Err(refusal)));
     }
@@ -68,8 +70,11 @@ impl Groups {
                 Kind::Classic(group) => group.on_heartbeat(turn, member_id, instance_id, generation),
                 _ => Err(unknown_member(member_id, id)),
             }),
-            // `consumer::ConsumerGroup::classic_heartbeat` is to answer for consumer groups.
-            Some(Kind::Consumer(_) | Kind::Simple | Kind::Share(_)) | None => Err(group_not_found(id)),
+            Some(Kind::Consumer(_)) => self.change(id, |group| match &mut group.kind {
+                Kind::Consumer(group) => group.classic_heartbeat(turn, member_id, instance_id, generation),
+                _ => Err(unknown_member(member_id, id)),
+            }),
+            Some(Kind::Simple | Kind::Share(_)) | None => Err(group_not_found(id)),
         }
     }
 
@@ -90,8 +95,10 @@ impl Groups {
                 Kind::Classic(group) => group.on_leave(turn, leaving, actions),
                 _ => nobody_left(id, leaving),
             })),
-            // `consumer::ConsumerGroup::classic_leave` is to answer for consumer groups.
-            Some(Kind::Consumer(_) | Kind::Simple | Kind::Share(_)) | None => Ok(nobody_left(id, leaving)),
+            Some(Kind::Consumer(_)) => {
+                Ok(self.change(id, |group| group.consumer_classic_leave(turn, leaving, actions)))
+            }
+            Some(Kind::Simple | Kind::Share(_)) | None => Ok(nobody_left(id, leaving)),
         }
     }
 
@@ -133,6 +140,9 @@ fn join_group(
     actions: &mut Actions,
 ) {
     let (id, group) = group;
+    if is_usable(&request) && request.member_id.is_empty() {
+        group.consumer_gives_way(actions);
+    }
     let refusal = match &mut group.kind {
         Kind::Classic(group) => return group.on_join(turn, request, ticket, actions),
         Kind::Simple if !is_usable(&request) => inconsistent(&request),
@@ -145,8 +155,12 @@ fn join_group(
             group.kind = Kind::Classic(Box::new(classic));
             return;
         }
-        // `consumer::ConsumerGroup::classic_join` is to answer for consumer groups: an empty one becomes a classic group.
-        Kind::Consumer(_) | Kind::Share(_) => inconsistent(&request),
+        Kind::Consumer(consumer) if consumer.is_empty() && !request.member_id.is_empty() => {
+            unknown_member(&request.member_id, id)
+        }
+        Kind::Consumer(consumer) if consumer.is_empty() => inconsistent(&request),
+        Kind::Consumer(_) => return group.consumer_classic_join(turn, &request, ticket, actions),
+        Kind::Share(_) => inconsistent(&request),
     };
     actions.joined.push((ticket, Err(refusal)));
 }

@@ -5,7 +5,6 @@
 
 // The kinds' own methods take precedence over these.
 #[allow(unused_imports)]
-use super::stand_ins::{ConsumerStandIn, ShareStandIn};
 use super::{Commit, FetchOffsets};
 use crate::coordinator::group::{Kind, Turn};
 use crate::coordinator::records::GroupRecord;
@@ -39,7 +38,7 @@ pub fn check_fetch(kind: &Kind, fetch: &FetchOffsets) -> Result<bool, GroupError
     match kind {
         Kind::Simple | Kind::Classic(_) => Ok(true),
         Kind::Consumer(group) => {
-            group.validate_fetch(fetch.member_id.as_deref().unwrap_or_default(), fetch.member_epoch)?;
+            group.validate_fetch(fetch.member_id.as_deref(), fetch.member_epoch)?;
             Ok(true)
         }
         Kind::Share(_) => Ok(false),

@@ -10,7 +10,6 @@ mod fetch;
 mod kinds;
 mod list;
 mod names;
-pub(super) mod stand_ins;
 mod store;
 mod tombstones;
 

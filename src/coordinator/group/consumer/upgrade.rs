@@ -1,0 +1,125 @@
+//! A classic group becomes a consumer group, when a member of the new protocol joins (KIP-848).
+//!
+//! Key invariant: the members keep their partitions, and their generation is their epoch: who speaks the classic protocol
+//! notices no more than one rebalance. A group that cannot be understood in full stays as it is.
+
+use super::ConsumerGroup;
+use super::classic::by_id;
+use super::embedded;
+use super::member::{Current, normal};
+use crate::coordinator::group::Turn;
+use crate::coordinator::group::assignor::Assignment;
+use crate::coordinator::group::classic::{self, ClassicGroup};
+use crate::coordinator::records::GroupRecord;
+use crate::coordinator::records::consumer::{
+    ClassicMember, GroupValue, MemberState, MemberValue, TargetMemberValue, TargetValue,
+};
+use crate::coordinator::{Actions, GroupError, MemberId};
+
+/// A member as the consumer group will have it.
+type Migrated = (MemberId, MemberValue, Assignment);
+
+/// The consumer group that this group becomes, and the records of it.
+pub(super) fn upgraded(
+    turn: &Turn<'_>,
+    classic: &ClassicGroup,
+    actions: &mut Actions,
+) -> Result<ConsumerGroup, GroupError> {
+    let settings = &turn.settings.consumer;
+    let cannot = |why: &str| {
+        let text = format!("Cannot upgrade classic group {} to consumer group because {why}.", classic.id());
+        GroupError::GroupIdNotFound(text)
+    };
+    if !settings.migration.upgrades() {
+        return Err(cannot("online upgrade is disabled"));
+    }
+    if !classic.is_consumer_type() {
+        return Err(cannot("the group does not use the consumer embedded protocol"));
+    }
+    if classic.members().len() > settings.members_max as usize {
+        return Err(cannot("the group size exceeds the consumer group maximum size"));
+    }
+    let mut taken = Assignment::default();
+    let mut members: Vec<Migrated> = vec![];
+    for member in classic.members() {
+        let migrated = migrated(turn, classic, member, &mut taken).map_err(cannot)?;
+        members.push(migrated);
+    }
+    let mut group = ConsumerGroup::new(classic.id().clone());
+    group.adopt(turn, classic.generation(), &members, actions);
+    Ok(group)
+}
+
+fn migrated(
+    turn: &Turn<'_>,
+    classic: &ClassicGroup,
+    member: &classic::Member,
+    taken: &mut Assignment,
+) -> Result<Migrated, &'static str> {
+    const MALFORMED: &str = "the embedded consumer protocol is malformed";
+    let chosen = classic.protocol().and_then(|name| member.metadata(name));
+    let said = chosen.or_else(|| member.protocols.first().map(|(_, bytes)| bytes)).ok_or(MALFORMED)?;
+    let subscription = embedded::subscription(said).ok_or(MALFORMED)?;
+    let assigned = embedded::assigned(&member.assignment).ok_or(MALFORMED)?;
+    if assigned.has_user_data {
+        return Err(
+            "an unsupported custom assignor is in use. Please refer to the documentation or switch to a \
+                    default assignor before re-attempting the upgrade",
+        );
+    }
+    let mut partitions = Assignment::from_list(&by_id(&assigned.partitions, turn.image));
+    // A leader may have given a partition twice: the first one has it.
+    partitions = partitions.iter().filter(|at| !taken.contains(at.0, at.1)).collect();
+    partitions.iter().for_each(|at| taken.insert(at.0, at.1));
+    let value = normal(MemberValue {
+        instance_id: member.instance_id.clone(),
+        rack_id: subscription.rack,
+        client_id: member.client_id.clone(),
+        client_host: member.client_host.clone(),
+        subscribed_topics: subscription.topics,
+        subscribed_regex: None,
+        rebalance_timeout_ms: member.rebalance_timeout_ms,
+        server_assignor: None,
+        classic: Some(ClassicMember {
+            session_timeout_ms: member.session_timeout_ms,
+            protocols: member.protocols.clone(),
+        }),
+    });
+    Ok((member.id.clone(), value, partitions))
+}
+
+impl ConsumerGroup {
+    /// Takes over members with what they have, in the order of Kafka's records.
+    fn adopt(&mut self, turn: &Turn<'_>, generation: i32, members: &[Migrated], actions: &mut Actions) {
+        let group = self.id.clone();
+        let mut records = vec![];
+        let each = |record: &dyn Fn(&Migrated) -> GroupRecord| members.iter().map(record).collect::<Vec<_>>();
+        records.extend(each(&|(id, value, _)| {
+            GroupRecord::ConsumerMember(group.clone(), id.clone(), Some(value.clone()))
+        }));
+        let value = GroupValue { epoch: generation, metadata_hash: 0 };
+        records.push(GroupRecord::ConsumerGroup(group.clone(), Some(value)));
+        records.extend(each(&|(id, _, partitions)| {
+            let value = TargetMemberValue { partitions: partitions.to_list() };
+            GroupRecord::ConsumerTargetMember(group.clone(), id.clone(), Some(value))
+        }));
+        let value = TargetValue { assignment_epoch: generation };
+        records.push(GroupRecord::ConsumerTarget(group.clone(), Some(value)));
+        records.extend(each(&|(id, _, partitions)| {
+            let current = Current {
+                epoch: generation,
+                previous_epoch: generation,
+                state: MemberState::Stable,
+                assigned: partitions.clone(),
+                ..Current::default()
+            };
+            GroupRecord::ConsumerCurrent(group.clone(), id.clone(), Some(current.to_value()))
+        }));
+        for record in records {
+            self.emit(record, actions);
+        }
+        for (id, ..) in members {
+            self.renew_session(turn, id);
+        }
+    }
+}
