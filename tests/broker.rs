@@ -16,6 +16,8 @@ mod life;
 mod offsets;
 #[path = "broker/requests.rs"]
 mod requests;
+#[path = "broker/share.rs"]
+mod share;
 #[path = "broker/waiting.rs"]
 mod waiting;
 

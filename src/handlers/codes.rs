@@ -4,19 +4,22 @@
 
 use kafka_protocol::messages::{
     AlterConfigsResponse, AlterPartitionReassignmentsResponse, AlterReplicaLogDirsResponse,
-    ApiVersionsResponse, CreateAclsResponse, CreatePartitionsResponse, CreateTopicsResponse,
-    DeleteAclsResponse, DeleteGroupsResponse, DeleteRecordsResponse, DeleteTopicsResponse,
-    DescribeAclsResponse, DescribeClusterResponse, DescribeConfigsResponse, DescribeGroupsResponse,
-    DescribeLogDirsResponse, DescribeProducersResponse, DescribeQuorumResponse,
+    AlterShareGroupOffsetsResponse, ApiVersionsResponse, ConsumerGroupDescribeResponse,
+    ConsumerGroupHeartbeatResponse, CreateAclsResponse, CreatePartitionsResponse, CreateTopicsResponse,
+    DeleteAclsResponse, DeleteGroupsResponse, DeleteRecordsResponse, DeleteShareGroupOffsetsResponse,
+    DeleteTopicsResponse, DescribeAclsResponse, DescribeClusterResponse, DescribeConfigsResponse,
+    DescribeGroupsResponse, DescribeLogDirsResponse, DescribeProducersResponse, DescribeQuorumResponse,
     DescribeTopicPartitionsResponse, ElectLeadersResponse, FindCoordinatorResponse, HeartbeatResponse,
     IncrementalAlterConfigsResponse, InitProducerIdResponse, JoinGroupResponse, LeaveGroupResponse,
     ListConfigResourcesResponse, ListGroupsResponse, ListOffsetsResponse, ListPartitionReassignmentsResponse,
-    MetadataResponse, OffsetDeleteResponse, OffsetForLeaderEpochResponse, SyncGroupResponse,
-    UpdateFeaturesResponse,
+    MetadataResponse, OffsetDeleteResponse, OffsetForLeaderEpochResponse, ShareGroupDescribeResponse,
+    ShareGroupHeartbeatResponse, SyncGroupResponse, UpdateFeaturesResponse,
 };
 
 use crate::protocol::offset_commit::OffsetCommitResponse;
 use crate::protocol::offset_fetch::OffsetFetchResponse;
+use crate::protocol::share_acknowledge::ShareAcknowledgeResponse;
+use crate::protocol::share_group_offsets::DescribeShareGroupOffsetsResponse;
 
 /// An answer whose error codes can be visited.
 pub trait Codes {
@@ -49,14 +52,19 @@ codes! {
     AlterConfigsResponse { [responses] }
     AlterPartitionReassignmentsResponse { error_code, [responses partitions] }
     AlterReplicaLogDirsResponse { [results partitions] }
+    AlterShareGroupOffsetsResponse { error_code, [responses partitions] }
     ApiVersionsResponse { error_code, }
+    ConsumerGroupDescribeResponse { [groups] }
+    ConsumerGroupHeartbeatResponse { error_code, }
     CreateAclsResponse { [results] }
     CreatePartitionsResponse { [results] }
     CreateTopicsResponse { [topics] }
     DeleteAclsResponse { [filter_results] }
     DeleteGroupsResponse { [results] }
     DeleteRecordsResponse { [topics partitions] }
+    DeleteShareGroupOffsetsResponse { error_code, [responses] }
     DeleteTopicsResponse { [responses] }
+    DescribeShareGroupOffsetsResponse { [groups] [groups topics partitions] }
     DescribeAclsResponse { error_code, }
     DescribeClusterResponse { error_code, }
     DescribeConfigsResponse { [results] }
@@ -82,6 +90,9 @@ codes! {
     OffsetFetchResponse { [groups] [groups topics partitions] }
     OffsetForLeaderEpochResponse { [topics partitions] }
     SyncGroupResponse { error_code, }
+    ShareAcknowledgeResponse { error_code, [responses partitions] }
+    ShareGroupDescribeResponse { [groups] }
+    ShareGroupHeartbeatResponse { error_code, }
     UpdateFeaturesResponse { error_code, [results] }
 }
 

@@ -8,7 +8,7 @@ use indexmap::IndexSet;
 use kafka_protocol::messages::delete_groups_response::DeletableGroupResult;
 use kafka_protocol::messages::{DeleteGroupsRequest, DeleteGroupsResponse};
 
-use super::{Server, errors};
+use super::{Server, errors, share_states};
 use crate::coordinator::group::offsets::Deletion;
 use crate::coordinator::{GroupError, GroupId};
 
@@ -26,6 +26,7 @@ pub async fn handle(server: &Rc<Server>, request: DeleteGroupsRequest) -> Delete
 
 /// A group with very many offsets takes several events. If it gets a member between them it stays, without those offsets.
 async fn delete(server: &Rc<Server>, group: &str) -> Result<(), GroupError> {
+    share_states::delete_of_group(server, group).await?;
     loop {
         let id = GroupId::from(group);
         let event = server.shard().groups(group, move |groups, _, actions| groups.delete_group(&id, actions));

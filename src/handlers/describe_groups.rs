@@ -19,7 +19,7 @@ const OPERATIONS_FROM: i16 = 3;
 const NOT_FOUND_FROM: i16 = 6;
 /// Everything that can be done to a group, as a set of operation codes: read, delete, describe, describe and alter configs.
 /// Without an authorizer everyone may do it.
-const GROUP_OPERATIONS: i32 = 0b1101_0100_1000;
+pub const GROUP_OPERATIONS: i32 = 0b1101_0100_1000;
 /// The state of a group that is not there.
 const DEAD: &str = "Dead";
 

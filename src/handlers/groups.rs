@@ -8,8 +8,12 @@ use bytes::Bytes;
 
 use super::{Client, Outcome, Server, serve};
 use super::{
-    delete_groups, describe_groups, heartbeat, join_group, leave_group, list_groups, offset_commit,
-    offset_delete, offset_fetch, sync_group,
+    alter_share_group_offsets, delete_share_group_offsets, describe_share_group_offsets, share_acknowledge,
+    share_group_describe, share_group_heartbeat,
+};
+use super::{
+    consumer_group_describe, consumer_group_heartbeat, delete_groups, describe_groups, heartbeat, join_group,
+    leave_group, list_groups, offset_commit, offset_delete, offset_fetch, sync_group,
 };
 use crate::protocol::{ApiKey, RequestHeader};
 
@@ -27,6 +31,14 @@ pub const fn is_one(api: ApiKey) -> bool {
             | ApiKey::ListGroups
             | ApiKey::DescribeGroups
             | ApiKey::DeleteGroups
+            | ApiKey::ShareGroupHeartbeat
+            | ApiKey::ShareGroupDescribe
+            | ApiKey::ShareAcknowledge
+            | ApiKey::DescribeShareGroupOffsets
+            | ApiKey::AlterShareGroupOffsets
+            | ApiKey::DeleteShareGroupOffsets
+            | ApiKey::ConsumerGroupHeartbeat
+            | ApiKey::ConsumerGroupDescribe
     )
 }
 
@@ -53,6 +65,35 @@ pub async fn answer(server: &Rc<Server>, client: &Rc<Client>, header: RequestHea
             serve(server, header, body, |q| describe_groups::handle(server, q, version)).await
         }
         ApiKey::DeleteGroups => serve(server, header, body, |q| delete_groups::handle(server, q)).await,
+        ApiKey::ShareGroupHeartbeat => {
+            let client_id = header.client_id().to_owned();
+            serve(server, header, body, |q| share_group_heartbeat::handle(server, client, q, client_id)).await
+        }
+        ApiKey::ShareGroupDescribe => {
+            serve(server, header, body, |q| share_group_describe::handle(server, q)).await
+        }
+        ApiKey::ShareAcknowledge => {
+            serve(server, header, body, |q| share_acknowledge::handle(server, q, version)).await
+        }
+        ApiKey::DescribeShareGroupOffsets => {
+            serve(server, header, body, |q| describe_share_group_offsets::handle(server, q)).await
+        }
+        ApiKey::AlterShareGroupOffsets => {
+            serve(server, header, body, |q| alter_share_group_offsets::handle(server, q)).await
+        }
+        ApiKey::DeleteShareGroupOffsets => {
+            serve(server, header, body, |q| delete_share_group_offsets::handle(server, q)).await
+        }
+        ApiKey::ConsumerGroupHeartbeat => {
+            let client_id = header.client_id().to_owned();
+            serve(server, header, body, |q| {
+                consumer_group_heartbeat::handle(server, client, q, version, client_id)
+            })
+            .await
+        }
+        ApiKey::ConsumerGroupDescribe => {
+            serve(server, header, body, |q| consumer_group_describe::handle(server, q)).await
+        }
         other => Outcome::Close(format!("{other:?} is no API of groups")),
     }
 }

@@ -106,7 +106,7 @@ fn protocol_name(name: Option<String>, version: i16) -> Option<StrBytes> {
 }
 
 /// An address as Java prints it, which is what Kafka's tools show: `/127.0.0.1`, `/0:0:0:0:0:0:0:1`.
-fn host_of(address: IpAddr) -> String {
+pub fn host_of(address: IpAddr) -> String {
     match address.to_canonical() {
         IpAddr::V4(address) => format!("/{address}"),
         IpAddr::V6(address) => {

@@ -9,13 +9,17 @@ mod admin;
 mod alter_configs;
 mod alter_partition_reassignments;
 mod alter_replica_log_dirs;
+mod alter_share_group_offsets;
 mod api_versions;
 mod codes;
 mod config_resources;
+mod consumer_group_describe;
+mod consumer_group_heartbeat;
 mod create_partitions;
 mod create_topics;
 mod delete_groups;
 mod delete_records;
+mod delete_share_group_offsets;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
@@ -23,6 +27,7 @@ mod describe_groups;
 mod describe_log_dirs;
 mod describe_producers;
 mod describe_quorum;
+mod describe_share_group_offsets;
 mod describe_topic_partitions;
 mod elect_leaders;
 mod errors;
@@ -47,6 +52,11 @@ mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
 mod server;
+mod share_acknowledge;
+mod share_fetch;
+mod share_group_describe;
+mod share_group_heartbeat;
+mod share_states;
 mod sync_group;
 mod topics;
 mod update_features;
@@ -78,6 +88,11 @@ pub fn answer_unsupported(error: &HeaderError) -> Option<Bytes> {
     }
 }
 
+/// A client has gone away.
+pub fn on_disconnect(server: &Rc<Server>, client: &Client) {
+    share_acknowledge::on_disconnect(server, client);
+}
+
 /// Begins a request. What must happen in the order of requests has happened when this returns.
 pub async fn begin(server: &Rc<Server>, client: &Rc<Client>, header: RequestHeader, body: Bytes) -> Begun {
     server.shard().metrics().traffic.request(header.api as i16);
@@ -88,6 +103,8 @@ pub async fn begin(server: &Rc<Server>, client: &Rc<Client>, header: RequestHead
     Begun::pending(async move {
         if header.api == ApiKey::Fetch {
             fetch::handle(&server, header, body).await
+        } else if header.api == ApiKey::ShareFetch {
+            share_fetch::handle(&server, &client, header, body).await
         } else {
             answer(&server, &client, header, body).await
         }

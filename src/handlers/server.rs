@@ -9,20 +9,23 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use bytes::Bytes;
+use hashbrown::HashMap;
 use smallvec::SmallVec;
 
 use super::fetch::SessionCache;
 use super::init_producer_id::ProducerIds;
+use super::share_fetch::ShareSessions;
 use crate::cluster::ControllerHandle;
 use crate::model::BrokerId;
 use crate::protocol::api_versions::Feature;
-use crate::shard::Shard;
+use crate::shard::{Shard, Sharer};
 
 /// One shard's side of the protocol.
 pub struct Server {
     shard: Rc<Shard>,
     controller: ControllerHandle,
     pub(super) sessions: RefCell<SessionCache>,
+    pub(super) share_sessions: RefCell<ShareSessions>,
     pub(super) producer_ids: ProducerIds,
     stopping: Cell<bool>,
 }
@@ -35,10 +38,13 @@ impl Server {
         // Ids of different runs differ, so that a client's old session is not taken for a new one.
         let seed = (shard.now().0 / 1_000) as u32;
         let sessions = SessionCache::new(per_shard, shard.id(), shard.shards(), seed);
+        let slots = shard.group_settings().share.sessions_max as usize;
+        let share_sessions = ShareSessions::new(slots.div_ceil(usize::from(shard.shards().max(1))));
         Rc::new(Self {
             shard,
             controller,
             sessions: RefCell::new(sessions),
+            share_sessions: RefCell::new(share_sessions),
             producer_ids: ProducerIds::default(),
             stopping: Cell::new(false),
         })
@@ -82,12 +88,14 @@ impl Server {
 #[derive(Debug)]
 pub struct Client {
     peer: SocketAddr,
+    /// The share sessions that it has opened; they end with it.
+    pub(super) share_sessions: RefCell<HashMap<Sharer, u64>>,
 }
 
 impl Client {
     /// A client that connected from `peer`.
     pub fn new(peer: SocketAddr) -> Self {
-        Self { peer }
+        Self { peer, share_sessions: RefCell::default() }
     }
 
     /// Its address.

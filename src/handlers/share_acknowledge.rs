@@ -13,11 +13,11 @@ use crate::protocol::share_acknowledge::{
     AcknowledgedPartition, ShareAcknowledgeRequest, ShareAcknowledgeResponse, ShareAcknowledgeTopicResponse,
 };
 use crate::protocol::share_fetch::{AcknowledgementBatch, FetchTopic};
-use crate::shard::{ShareError, Sharer};
+use crate::shard::{Acknowledgements, ShareError, Sharer};
 
 use super::share_fetch::ShareSessionError;
 use super::topics::text;
-use super::{Server, errors};
+use super::{Client, Server, errors};
 
 /// Kafka's members name themselves with at most so many characters.
 const MEMBER_ID_BYTES_MAX: usize = 36;
@@ -75,8 +75,9 @@ async fn answer(
         }
         match topics.iter_mut().find(|topic| topic.topic_id == id.topic_id) {
             Some(topic) => topic.partitions.push(answer),
-            None => topics
-                .push(ShareAcknowledgeTopicResponse { topic_id: id.topic_id, partitions: vec![answer] }),
+            None => {
+                topics.push(ShareAcknowledgeTopicResponse { topic_id: id.topic_id, partitions: vec![answer] })
+            }
         }
     }
     Ok(ShareAcknowledgeResponse {
@@ -104,7 +105,10 @@ impl Asked {
         let asked = topics.iter().flat_map(|topic| {
             let acknowledging = topic.partitions.iter().filter(|one| !one.acknowledgement_batches.is_empty());
             acknowledging.map(move |one| Self {
-                id: TopicPartition { topic_id: topic.topic_id, partition: PartitionIndex(one.partition_index) },
+                id: TopicPartition {
+                    topic_id: topic.topic_id,
+                    partition: PartitionIndex(one.partition_index),
+                },
                 batches: batches(&one.acknowledgement_batches, renewals),
             })
         });
@@ -140,43 +144,37 @@ fn batches(
     Ok(read)
 }
 
+/// Acknowledgements for one shard, with their places in the answer.
+type OfOwner = (ShardId, Vec<usize>, Acknowledgements);
+
 /// Acknowledges on all shards concerned at the same time.
 pub async fn acknowledge(server: &Rc<Server>, sharer: &Sharer, asked: Vec<Asked>) -> Vec<Acknowledged> {
     let shard = server.shard();
     let mut answers: Vec<Acknowledged> = Vec::with_capacity(asked.len());
-    let mut owners: Vec<(ShardId, Vec<usize>, Vec<(TopicPartition, Vec<AckBatch>)>)> = vec![];
+    let mut owners: Vec<OfOwner> = vec![];
     for Asked { id, batches } in asked {
-        let known = shard.image().topic_by_id(id.topic_id).map(|topic| topic.partition(id.partition).is_some());
-        let outcome = match (known, batches) {
-            (None, _) => Err((ErrorCode::UnknownTopicId, "This server does not host this topic ID.".to_owned())),
-            (Some(_), Err(refused)) => Err(refused),
-            (Some(false), Ok(_)) => {
-                Err((ErrorCode::UnknownTopicOrPartition, "This server does not host this partition.".to_owned()))
-            }
-            (Some(true), Ok(batches)) => {
-                let owner = shard.owner_of(id);
-                let place = answers.len();
-                match owners.iter_mut().find(|(known, ..)| *known == owner) {
-                    Some((_, places, list)) => {
-                        places.push(place);
-                        list.push((id, batches));
-                    }
-                    None => owners.push((owner, vec![place], vec![(id, batches)])),
+        let outcome = check(server, id, batches).map(|batches| {
+            let (owner, place) = (shard.owner_of(id), answers.len());
+            match owners.iter_mut().find(|(known, ..)| *known == owner) {
+                Some((_, places, list)) => {
+                    places.push(place);
+                    list.push((id, batches));
                 }
-                Ok(())
+                None => owners.push((owner, vec![place], vec![(id, batches)])),
             }
-        };
+        });
         answers.push(Acknowledged { id, outcome });
     }
     let mut pending = Vec::with_capacity(owners.len());
     for (owner, places, list) in owners {
-        let (shard, sharer) = (shard.clone(), sharer.clone());
-        let task =
-            glommio::spawn_local(async move { shard.share_acknowledge(owner, sharer, list).await });
-        pending.push((places, task));
+        pending.push((places, shard.share_acknowledge(owner, sharer.clone(), list).await));
     }
-    for (places, task) in pending {
-        match task.await {
+    for (places, begun) in pending {
+        let outcomes = match begun {
+            Ok(acknowledging) => acknowledging.await,
+            Err(gone) => Err(gone),
+        };
+        match outcomes {
             Ok(outcomes) => {
                 for (place, outcome) in places.into_iter().zip(outcomes) {
                     answers[place].outcome = outcome.map_err(|error| of_share(&error));
@@ -192,13 +190,46 @@ pub async fn acknowledge(server: &Rc<Server>, sharer: &Sharer, asked: Vec<Asked>
     answers
 }
 
+/// What can be refused before the partition is asked, in Kafka's order.
+fn check(
+    server: &Server,
+    id: TopicPartition,
+    batches: Result<Vec<AckBatch>, Refused>,
+) -> Result<Vec<AckBatch>, Refused> {
+    let image = server.shard().image();
+    let refused = |code: ErrorCode| (code, code.message().to_owned());
+    let topic = image.topic_by_id(id.topic_id).ok_or_else(|| refused(ErrorCode::UnknownTopicId))?;
+    let batches = batches?;
+    match topic.partition(id.partition) {
+        Some(_) => Ok(batches),
+        None => Err(refused(ErrorCode::UnknownTopicOrPartition)),
+    }
+}
+
 /// Closes a member's session and gives back all that it has.
 pub async fn close_session(server: &Rc<Server>, sharer: &Sharer) {
     let partitions = server.share_sessions.borrow_mut().close(sharer);
+    give_back(server, sharer, partitions).await;
+}
+
+/// The client is gone: what its members have is for others now.
+pub fn on_disconnect(server: &Rc<Server>, client: &Client) {
+    let sessions = client.share_sessions.take();
+    for (sharer, number) in sessions {
+        let partitions = server.share_sessions.borrow_mut().close_gone(&sharer, number);
+        if !partitions.is_empty() {
+            let server = server.clone();
+            glommio::spawn_local(async move { give_back(&server, &sharer, partitions).await }).detach();
+        }
+    }
+}
+
+async fn give_back(server: &Rc<Server>, sharer: &Sharer, partitions: Vec<TopicPartition>) {
     let shard = server.shard();
     for number in 0..shard.shards() {
         let owner = ShardId(number);
-        let owned = partitions.iter().filter(|id| shard.owner_of(**id) == owner).copied().collect::<Vec<_>>();
+        let owned: Vec<TopicPartition> =
+            partitions.iter().filter(|id| shard.owner_of(**id) == owner).copied().collect();
         if !owned.is_empty() {
             // A shard that has stopped keeps nothing from anybody.
             let _ = shard.share_release(owner, sharer.clone(), owned).await;
@@ -234,7 +265,7 @@ pub fn of_share(error: &ShareError) -> Refused {
 mod tests {
     use super::*;
 
-    fn check(asked: &[(i64, i64, &[i8])], renewals: (bool, bool)) -> bool {
+    fn is_sound(asked: &[(i64, i64, &[i8])], renewals: (bool, bool)) -> bool {
         let asked: Vec<AcknowledgementBatch> = asked
             .iter()
             .map(|(first, last, types)| AcknowledgementBatch {
@@ -249,8 +280,8 @@ mod tests {
     #[test]
     fn the_form_of_acknowledgements_is_checked() {
         let none = (true, false);
-        assert!(check(&[(0, 9, &[1]), (10, 11, &[2, 3])], none));
-        assert!(check(&[(5, i64::MAX, &[1])], none));
+        assert!(is_sound(&[(0, 9, &[1]), (10, 11, &[2, 3])], none));
+        assert!(is_sound(&[(5, i64::MAX, &[1])], none));
         for wrong in [
             &[(9, 0, &[1][..])][..],
             &[(0, 9, &[])],
@@ -261,9 +292,9 @@ mod tests {
             &[(i64::MIN, i64::MAX, &[1, 1])],
             &[(0, 0, &[4])],
         ] {
-            assert!(!check(wrong, none), "{wrong:?}");
+            assert!(!is_sound(wrong, none), "{wrong:?}");
         }
-        assert!(check(&[(0, 0, &[4])], (true, true)));
-        assert!(!check(&[(0, 0, &[4])], (false, true)), "not before version 2");
+        assert!(is_sound(&[(0, 0, &[4])], (true, true)));
+        assert!(!is_sound(&[(0, 0, &[4])], (false, true)), "not before version 2");
     }
 }

@@ -11,16 +11,19 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_lite::future::zip;
 
-pub use session::{ShareSessionError, ShareSessions};
 use session::{ShareFetching, ShareSessionRequest};
+pub use session::{ShareSessionError, ShareSessions};
 
-use super::share_acknowledge::{Acknowledged, Asked, acknowledge, close_session, of_session, of_share, sharer};
+use super::share_acknowledge::{
+    Acknowledged, Asked, acknowledge, close_session, of_session, of_share, sharer,
+};
 use super::topics::text;
-use super::{Outcome, Server, malformed};
+use super::{Client, Outcome, Server, malformed};
 use crate::coordinator::share::AcquireLimits;
 use crate::model::{Offset, PartitionIndex, ShardId, TopicPartition};
 use crate::protocol::share_fetch::{
-    AcquiredRecords, PartitionData, ShareFetchRequest, ShareFetchResponse, ShareFetchableTopicResponse, encode,
+    AcquiredRecords, PartitionData, Records, ShareFetchRequest, ShareFetchResponse,
+    ShareFetchableTopicResponse, encode,
 };
 use crate::protocol::{ErrorCode, RequestHeader, decode};
 use crate::shard::{ShareError, Sharer, TakeLimits, Taken, Wait};
@@ -30,19 +33,24 @@ const RENEWALS_FROM: i16 = 2;
 /// `share_acquire_mode` of a member that wants no more records than it says.
 const RECORD_LIMIT: i8 = 1;
 
+/// Beyond so many sessions a connection forgets those that are closed.
+const SESSIONS_REMEMBERED_MAX: usize = 64;
+
 /// A partition of the fetch, and what came of it.
 struct Target {
     id: TopicPartition,
+    /// Whether there is such a partition. One that does not exist is no reason to hurry.
+    exists: bool,
     outcome: Result<Option<Taken>, ErrorCode>,
 }
 
 /// Answers one fetch.
-pub async fn handle(server: &Rc<Server>, header: RequestHeader, mut body: Bytes) -> Outcome {
+pub async fn handle(server: &Rc<Server>, client: &Client, header: RequestHeader, mut body: Bytes) -> Outcome {
     let request = match decode::<ShareFetchRequest>(&mut body, header.version) {
         Ok(request) => request,
         Err(error) => return malformed(&header, &error),
     };
-    let response = answer(server, &header, request).await.unwrap_or_else(|(code, message)| {
+    let response = answer(server, client, header.version, request).await.unwrap_or_else(|(code, message)| {
         server.shard().metrics().traffic.error(code.code());
         ShareFetchResponse {
             error_code: code.code(),
@@ -58,12 +66,13 @@ pub async fn handle(server: &Rc<Server>, header: RequestHeader, mut body: Bytes)
 
 async fn answer(
     server: &Rc<Server>,
-    header: &RequestHeader,
+    client: &Client,
+    version: i16,
     request: ShareFetchRequest,
 ) -> Result<ShareFetchResponse, (ErrorCode, String)> {
     let sharer = sharer(server, request.group_id.as_deref(), request.member_id.as_deref())?;
     check_renewal(&request)?;
-    let renewals = (header.version >= RENEWALS_FROM, request.is_renew_ack);
+    let renewals = (version >= RENEWALS_FROM, request.is_renew_ack);
     let asked = Asked::of(&request.topics, renewals);
     let session = ShareSessionRequest {
         epoch: request.share_session_epoch,
@@ -78,7 +87,10 @@ async fn answer(
     let now = server.shard().now();
     let begun = server.share_sessions.borrow_mut().begin(&sharer, session, now);
     let (ids, full) = match begun.map_err(of_session)? {
-        ShareFetching::Full(ids) => (ids, true),
+        ShareFetching::Full(ids) => {
+            remember(server, client, &sharer);
+            (ids, true)
+        }
         ShareFetching::Incremental(ids) => (ids, false),
         ShareFetching::Final => (vec![], false),
     };
@@ -94,6 +106,15 @@ async fn answer(
     Ok(respond(server, targets, acknowledged, (full, lock_ms)))
 }
 
+/// The session that was opened ends with its client.
+fn remember(server: &Server, client: &Client, sharer: &Sharer) {
+    let (sessions, mut opened) = (server.share_sessions.borrow(), client.share_sessions.borrow_mut());
+    if opened.len() >= SESSIONS_REMEMBERED_MAX {
+        opened.retain(|sharer, number| sessions.number(sharer) == Some(*number));
+    }
+    opened.extend(sessions.number(sharer).map(|number| (sharer.clone(), number)));
+}
+
 /// A request that renews locks fetches nothing (KIP-1222).
 fn check_renewal(request: &ShareFetchRequest) -> Result<(), (ErrorCode, String)> {
     let fetches = [request.max_bytes, request.min_bytes, request.max_records, request.max_wait_ms];
@@ -106,7 +127,8 @@ fn check_renewal(request: &ShareFetchRequest) -> Result<(), (ErrorCode, String)>
 
 fn limits(server: &Server, request: &ShareFetchRequest) -> TakeLimits {
     let positive = |value: i32| usize::try_from(value).unwrap_or(0);
-    let bytes_max = positive(request.max_bytes).min(server.shard().settings().fetch.response_bytes_max as usize);
+    let bytes_max =
+        positive(request.max_bytes).min(server.shard().settings().fetch.response_bytes_max as usize);
     TakeLimits {
         acquire: AcquireLimits {
             records_max: u32::try_from(request.max_records).unwrap_or(0),
@@ -118,9 +140,7 @@ fn limits(server: &Server, request: &ShareFetchRequest) -> TakeLimits {
     }
 }
 
-fn partitions(
-    topics: impl Iterator<Item = (crate::model::TopicId, Vec<i32>)>,
-) -> Vec<TopicPartition> {
+fn partitions(topics: impl Iterator<Item = (crate::model::TopicId, Vec<i32>)>) -> Vec<TopicPartition> {
     let all = topics.flat_map(|(topic_id, partitions)| {
         let partitions = partitions.into_iter().map(PartitionIndex);
         partitions.map(move |partition| TopicPartition { topic_id, partition })
@@ -136,8 +156,8 @@ async fn fetch(
     (mut limits, max_wait): (TakeLimits, Duration),
 ) -> Vec<Target> {
     let deadline = Instant::now() + max_wait;
-    let mut targets: Vec<Target> = ids.into_iter().map(|id| Target { id, outcome: exists(server, id) }).collect();
-    if !targets.iter().any(|target| target.outcome.is_ok()) || limits.acquire.records_max == 0 {
+    let mut targets: Vec<Target> = ids.into_iter().map(|id| Target::new(server, id)).collect();
+    if !targets.iter().any(|target| target.exists) || limits.acquire.records_max == 0 {
         return targets;
     }
     let mut wait: Option<Wait> = None;
@@ -160,34 +180,35 @@ async fn fetch(
             let _ = glommio::timer::timeout(left, in_time).await;
         }
         wait = Some(watch(server, &targets));
+        // Looks that find nothing again and again are not to keep the shard from its other work.
+        glommio::yield_if_needed().await;
     }
 }
 
 impl Target {
+    fn new(server: &Server, id: TopicPartition) -> Self {
+        let image = server.shard().image();
+        let topic = image.topic_by_id(id.topic_id).ok_or(ErrorCode::UnknownTopicId);
+        let found = topic.and_then(|topic| {
+            topic.partition(id.partition).map(|_| None).ok_or(ErrorCode::UnknownTopicOrPartition)
+        });
+        Self { id, exists: found.is_ok(), outcome: found }
+    }
+
     /// Whether the answer must not wait.
     fn must_answer(&self) -> bool {
         match &self.outcome {
             Ok(Some(taken)) => !taken.acquired.is_empty(),
             Ok(None) => false,
-            // A partition that does not exist is no reason to hurry.
-            Err(code) => !matches!(code, ErrorCode::UnknownTopicId | ErrorCode::UnknownTopicOrPartition),
+            Err(_) => self.exists,
         }
     }
-}
-
-fn exists(server: &Server, id: TopicPartition) -> Result<Option<Taken>, ErrorCode> {
-    let image = server.shard().image();
-    let topic = image.topic_by_id(id.topic_id).ok_or(ErrorCode::UnknownTopicId)?;
-    topic.partition(id.partition).map(|_| None).ok_or(ErrorCode::UnknownTopicOrPartition)
 }
 
 /// Targets that can be fetched, by owner, in the order of the first of each.
 fn by_owner(server: &Server, targets: &[Target]) -> Vec<(ShardId, Vec<usize>)> {
     let mut owners: Vec<(ShardId, Vec<usize>)> = vec![];
-    for (place, target) in targets.iter().enumerate() {
-        if exists(server, target.id).is_err() {
-            continue;
-        }
+    for (place, target) in targets.iter().enumerate().filter(|(_, target)| target.exists) {
         let owner = server.shard().owner_of(target.id);
         match owners.iter_mut().find(|(known, _)| *known == owner) {
             Some((_, places)) => places.push(place),
@@ -241,7 +262,7 @@ fn respond(
 ) -> ShareFetchResponse {
     let mut answers: indexmap::IndexMap<TopicPartition, PartitionData> = indexmap::IndexMap::new();
     let (mut bytes, metrics) = (0, server.shard().metrics());
-    for Target { id, outcome } in targets {
+    for Target { id, outcome, .. } in targets {
         let data = PartitionData { partition_index: id.partition.get(), ..PartitionData::default() };
         match outcome {
             Ok(Some(taken)) if !taken.acquired.is_empty() => {
@@ -290,5 +311,5 @@ fn with_records(data: PartitionData, taken: Taken) -> PartitionData {
         last_offset: acquired.last.get(),
         delivery_count: acquired.deliveries,
     });
-    PartitionData { acquired_records: acquired.collect(), records: taken.batches.into(), ..data }
+    PartitionData { acquired_records: acquired.collect(), records: Records(taken.batches), ..data }
 }

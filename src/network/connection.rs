@@ -103,7 +103,9 @@ impl Connection {
     pub async fn serve(&self, scratch: &RefCell<Vec<u8>>) -> End {
         let receive = async { self.receive(scratch).await.unwrap_or_else(|end| end) };
         let send = async { self.send().await.unwrap_or_else(|end| end) };
-        futures_lite::future::or(receive, send).await
+        let end = futures_lite::future::or(receive, send).await;
+        handlers::on_disconnect(&self.server, &self.client);
+        end
     }
 
     async fn receive(&self, scratch: &RefCell<Vec<u8>>) -> Result<End, End> {

@@ -69,8 +69,17 @@ pub const TABLE: &[OfferedApi] = &[
     OfferedApi::new(ApiKey::UpdateFeatures, 0, 2),
     OfferedApi::new(ApiKey::DescribeCluster, 0, 2),
     OfferedApi::new(ApiKey::DescribeProducers, 0, 0),
+    OfferedApi::new(ApiKey::ConsumerGroupHeartbeat, 0, 1),
+    OfferedApi::new(ApiKey::ConsumerGroupDescribe, 0, 1),
     OfferedApi::new(ApiKey::ListConfigResources, 0, 1),
     OfferedApi::new(ApiKey::DescribeTopicPartitions, 0, 0),
+    OfferedApi::new(ApiKey::ShareGroupHeartbeat, 1, 1),
+    OfferedApi::new(ApiKey::ShareGroupDescribe, 1, 1),
+    OfferedApi::new(ApiKey::ShareFetch, 1, 2),
+    OfferedApi::new(ApiKey::ShareAcknowledge, 1, 2),
+    OfferedApi::new(ApiKey::DescribeShareGroupOffsets, 0, 1),
+    OfferedApi::new(ApiKey::AlterShareGroupOffsets, 0, 0),
+    OfferedApi::new(ApiKey::DeleteShareGroupOffsets, 0, 0),
 ];
 
 /// Where each key stands in [`TABLE`], plus one; 0 for a key that is not offered.

@@ -1,7 +1,7 @@
 //! Share sessions (KIP-932): which partitions a member fetches from this broker, sent once and then only changed.
 //!
 //! Key invariants: a member has one session, whose epoch moves by one per request, so a repeated or lost request is noticed.
-//! Sessions live on the shard of the member's connection: one that connects anew is told to begin anew. Their number and size
+//! Sessions live on the shard of the member's connection and end with it: a member that connects anew begins anew. Their number and size
 //! are bounded; a session that is idle for long makes room when they are too many.
 
 use hashbrown::HashMap;
@@ -55,6 +55,8 @@ pub enum ShareFetching {
 
 #[derive(Debug)]
 struct Session {
+    /// Tells one session of a member from the next.
+    number: u64,
     epoch: i32,
     partitions: IndexSet<TopicPartition>,
     last_used: TimestampMs,
@@ -65,12 +67,13 @@ struct Session {
 pub struct ShareSessions {
     sessions: HashMap<Sharer, Session>,
     slots: usize,
+    opened: u64,
 }
 
 impl ShareSessions {
     /// At most `slots` sessions.
     pub fn new(slots: usize) -> Self {
-        Self { sessions: HashMap::new(), slots }
+        Self { sessions: HashMap::new(), slots, opened: 0 }
     }
 
     /// Finds out what a fetch fetches, and moves its session on.
@@ -120,6 +123,16 @@ impl ShareSessions {
         session.map_or_else(Vec::new, |session| session.partitions.into_iter().collect())
     }
 
+    /// Which session of the member this is.
+    pub fn number(&self, sharer: &Sharer) -> Option<u64> {
+        self.sessions.get(sharer).map(|session| session.number)
+    }
+
+    /// Closes a session whose connection is gone, unless the member has opened another since.
+    pub fn close_gone(&mut self, sharer: &Sharer, number: u64) -> Vec<TopicPartition> {
+        if self.number(sharer) == Some(number) { self.close(sharer) } else { vec![] }
+    }
+
     fn open(
         &mut self,
         sharer: &Sharer,
@@ -132,12 +145,19 @@ impl ShareSessions {
         }
         let partitions: IndexSet<TopicPartition> = listed.into_iter().collect();
         let fetched = partitions.iter().copied().collect();
-        let session = Session { epoch: next_epoch(INITIAL_EPOCH), partitions, last_used: now };
+        self.opened += 1;
+        let session =
+            Session { number: self.opened, epoch: next_epoch(INITIAL_EPOCH), partitions, last_used: now };
         self.sessions.insert(sharer.clone(), session);
         Ok(ShareFetching::Full(fetched))
     }
 
-    fn next(&mut self, sharer: &Sharer, epoch: i32, now: TimestampMs) -> Result<&mut Session, ShareSessionError> {
+    fn next(
+        &mut self,
+        sharer: &Sharer,
+        epoch: i32,
+        now: TimestampMs,
+    ) -> Result<&mut Session, ShareSessionError> {
         let session = self.sessions.get_mut(sharer).ok_or(ShareSessionError::NotFound)?;
         if session.epoch != epoch {
             return Err(ShareSessionError::Epoch);
@@ -214,6 +234,11 @@ mod tests {
         let later = TimestampMs(NOW.0 + STALE_AFTER_MS + 1);
         sessions.begin(&sharer("b"), request(0, &[], &[]), later).unwrap();
         assert_eq!(sessions.acknowledge(&sharer("a"), 1, later), Err(ShareSessionError::NotFound));
+        let old = sessions.number(&sharer("b")).unwrap();
+        sessions.begin(&sharer("b"), request(0, &[1], &[]), later).unwrap();
+        assert!(sessions.close_gone(&sharer("b"), old).is_empty(), "it has another one by now");
+        let new = sessions.number(&sharer("b")).unwrap();
+        assert_eq!(sessions.close_gone(&sharer("b"), new), [partition(1)]);
         let mut acknowledging = request(0, &[0], &[]);
         acknowledging.acknowledges = true;
         let refused = sessions.begin(&sharer("b"), acknowledging, later);

@@ -41,6 +41,10 @@ impl<S: Kind> Host<S> {
         })
     }
 
+    pub(super) fn partition(&self) -> &Rc<Partition> {
+        &self.partition
+    }
+
     pub(super) fn next_deadline(&self) -> Option<TimestampMs> {
         self.state.borrow().next_deadline()
     }

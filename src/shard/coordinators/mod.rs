@@ -8,6 +8,7 @@ mod host;
 mod lag;
 mod load;
 mod parked;
+mod prune;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -108,6 +109,8 @@ pub struct Coordinators {
     share_states: Hosts<ShareStates>,
     /// Records in flight of share groups, on partitions of this shard.
     shares: SharePartitions,
+    /// A partition of share states is being shortened.
+    pruning: Cell<bool>,
     /// Requests of this shard's connections that wait for an answer of a coordinator anywhere.
     parked: Parked,
     /// Raised when a deadline may have come nearer, or the metadata changed.
@@ -145,6 +148,7 @@ impl Shard {
         loop {
             self.begin_loading::<Groups>();
             self.begin_loading::<ShareStates>();
+            self.begin_pruning();
             if self.coordinators().metadata_changed.replace(false) {
                 self.sweep_shares();
                 for host in self.coordinators().groups.ready() {

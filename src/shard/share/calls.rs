@@ -4,6 +4,7 @@
 //! other, so that together they hand out no more than one member wants.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
 
 use futures_channel::oneshot;
@@ -21,6 +22,9 @@ pub type Sharer = (GroupId, MemberId);
 /// Acknowledgements for partitions of one shard.
 pub type Acknowledgements = Vec<(TopicPartition, Vec<AckBatch>)>;
 
+/// Acknowledgements under way.
+pub type Acknowledging = Pin<Box<dyn Future<Output = Result<Vec<Result<(), ShareError>>, ShardGone>>>>;
+
 impl Shard {
     /// Takes records of partitions of shard `owner`.
     pub async fn share_take(
@@ -33,14 +37,21 @@ impl Shard {
         self.on(owner, move |owner| owner.take(sharer, partitions, limits)).await
     }
 
-    /// Acknowledges records of partitions of shard `owner`; resolves when that is durable.
+    /// Acknowledges records of partitions of shard `owner`. It is on its way when this returns; what comes back resolves when
+    /// it is durable.
     pub async fn share_acknowledge(
         self: &Rc<Self>,
         owner: ShardId,
         sharer: Sharer,
         acknowledgements: Acknowledgements,
-    ) -> Result<Vec<Result<(), ShareError>>, ShardGone> {
-        self.on(owner, move |owner| owner.acknowledge(&sharer, acknowledgements)).await
+    ) -> Result<Acknowledging, ShardGone> {
+        if owner == self.id() {
+            let taken = self.clone().acknowledge(&sharer, acknowledgements);
+            return Ok(Box::pin(async move { Ok(taken.await) }));
+        }
+        let credit = self.router().credit(owner).await?;
+        let job = move |owner: Rc<Self>| owner.acknowledge(&sharer, acknowledgements);
+        Ok(Box::pin(self.router().start(credit, job)))
     }
 
     /// Gives back what a member has of partitions of shard `owner`: it has closed its session.

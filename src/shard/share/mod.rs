@@ -57,6 +57,8 @@ struct Place {
     waiting: RefCell<HashMap<ChangeId, oneshot::Sender<Result<(), GroupError>>>>,
     /// Somebody reads the log to acquire from it: another would read the same.
     reading: Cell<bool>,
+    /// Somebody else wanted to meanwhile.
+    contended: Cell<bool>,
     /// A fetch found nothing to acquire and wants to know when there may be something.
     starved: Cell<bool>,
     /// A task carries writes to the share coordinator.
@@ -73,6 +75,7 @@ impl Place {
             state: RefCell::new(state),
             waiting: RefCell::default(),
             reading: Cell::new(false),
+            contended: Cell::new(false),
             starved: Cell::new(false),
             writing: Cell::new(false),
             watching_locks: Cell::new(false),
@@ -108,6 +111,8 @@ impl Shard {
             None => {}
         }
         slots.insert(key.clone(), Slot::Loading);
+        // A task runs from the moment that it is spawned.
+        drop(slots);
         glommio::spawn_local(load::load(self.clone(), key.clone(), partition)).detach();
         Ok(None)
     }

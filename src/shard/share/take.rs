@@ -60,14 +60,20 @@ struct Reading<'a>(&'a Place);
 
 impl<'a> Reading<'a> {
     fn begin(place: &'a Place) -> Option<Self> {
-        (!place.reading.replace(true)).then_some(Self(place))
+        if place.reading.replace(true) {
+            place.contended.set(true);
+            return None;
+        }
+        Some(Self(place))
     }
 }
 
 impl Drop for Reading<'_> {
     fn drop(&mut self) {
         self.0.reading.set(false);
-        self.0.wake();
+        if self.0.contended.replace(false) {
+            self.0.partition.disturb();
+        }
     }
 }
 
@@ -115,10 +121,7 @@ impl Shard {
         if taking.limits.acquire.records_max == 0 || taking.limits.bytes_max == 0 {
             return Ok(later);
         }
-        let Some(reading) = Reading::begin(&place) else {
-            place.starved.set(true);
-            return Ok(later);
-        };
+        let Some(reading) = Reading::begin(&place) else { return Ok(later) };
         let taken = self.read_and_acquire(&place, taking).await;
         drop(reading);
         if let Ok(taken) = &taken

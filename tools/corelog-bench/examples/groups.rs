@@ -197,6 +197,7 @@ impl Member {
                 code => panic!("heartbeat: error {code}"),
             }
         }
+        self.leave();
     }
 }
 

@@ -11,6 +11,7 @@ use super::alarms::Alarm;
 use super::embedded::{self, NamedPartitions};
 use super::heartbeat::Place;
 use super::member::{Member, nobody, normal};
+use super::request::MEMBER_BYTES_MAX;
 use crate::coordinator::group::Turn;
 use crate::coordinator::group::assignor::Assignment;
 use crate::coordinator::group::classic::{JoinRequest, Joined, SyncRequest, Synced};
@@ -54,6 +55,7 @@ impl ConsumerGroup {
             let text = format!("The subscription of member {id} cannot be read.");
             return Err(GroupError::InconsistentGroupProtocol(text));
         };
+        check_size(request)?;
         let mut downgrades = false;
         if let Some(instance) = &request.instance_id
             && let Some(owner) = self.statics.get(instance.as_str()).cloned()
@@ -226,6 +228,16 @@ impl ConsumerGroup {
         }
         Err(GroupError::UnknownMemberId(format!("Member {id} does not use the classic protocol.")))
     }
+}
+
+/// Refuses a member that would not fit into its record.
+fn check_size(request: &JoinRequest) -> Result<(), GroupError> {
+    let protocols = request.protocols.iter().map(|(name, bytes)| name.len() + bytes.len());
+    // The topics are in the subscription, and by themselves.
+    if 2 * protocols.sum::<usize>() + request.client_id.len() <= MEMBER_BYTES_MAX {
+        return Ok(());
+    }
+    Err(GroupError::GroupTooLarge(format!("A member may take {MEMBER_BYTES_MAX} bytes.")))
 }
 
 /// What is known of a member after it joined.

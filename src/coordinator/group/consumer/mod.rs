@@ -27,7 +27,7 @@ mod tests;
 pub use describe::{DescribedConsumerGroup, DescribedMember};
 pub use member::{Current, Member};
 pub use pattern::{COMPILED_BYTES_MAX, PATTERN_BYTES_MAX};
-pub use request::{Caller, HeartbeatAnswer, HeartbeatRequest};
+pub use request::{Caller, HeartbeatAnswer, HeartbeatRequest, MEMBER_BYTES_MAX};
 
 use std::collections::BTreeMap;
 

@@ -8,6 +8,11 @@ use crate::config::GroupSettings;
 use crate::coordinator::records::consumer::{MemberValue, TopicPartitions};
 use crate::coordinator::{GroupError, MemberId};
 
+/// Bytes of what is kept of one member, so that its record stays below Kafka's default of `max.message.bytes`, 1 MiB.
+pub const MEMBER_BYTES_MAX: usize = 1_000_000;
+/// What a name takes in a record besides its bytes, at the most.
+const NAME_FIXED_BYTES: usize = 5;
+
 /// ConsumerGroupHeartbeat, versions 0 and 1 (KIP-848, KIP-1082).
 #[derive(Clone, Debug, PartialEq)]
 pub struct HeartbeatRequest {
@@ -70,6 +75,7 @@ impl HeartbeatRequest {
             _ => {}
         }
         let supported = &settings.consumer.assignors;
+        self.check_size(group_id)?;
         match &self.server_assignor {
             Some(name) if !supported.contains(name) => Err(GroupError::UnsupportedAssignor(format!(
                 "ServerAssignor {name} is not supported. Supported assignors: {}.",
@@ -77,6 +83,18 @@ impl HeartbeatRequest {
             ))),
             _ => Ok(()),
         }
+    }
+
+    fn check_size(&self, group_id: &str) -> Result<(), GroupError> {
+        let names = self.subscribed_topics.iter().flatten().map(|name| name.len() + NAME_FIXED_BYTES);
+        let texts = [&self.instance_id, &self.rack_id, &self.subscribed_regex, &self.server_assignor];
+        let texts = texts.into_iter().flatten().map(String::len);
+        let caller = self.from.client_id.len() + self.from.client_host.len();
+        let ids = group_id.len() + self.member_id.len() + caller;
+        if ids + texts.sum::<usize>() + names.sum::<usize>() <= MEMBER_BYTES_MAX {
+            return Ok(());
+        }
+        Err(GroupError::GroupTooLarge(format!("A member may take {MEMBER_BYTES_MAX} bytes.")))
     }
 
     fn check_join(&self) -> Result<(), GroupError> {

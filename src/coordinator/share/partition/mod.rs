@@ -57,7 +57,8 @@ pub struct SharePartition {
 impl SharePartition {
     /// Takes over what the share coordinator has. `start` is where a group without state begins.
     pub fn load(read: &Read, start: Offset, leader_epoch: i32) -> Self {
-        let start = if read.start < Offset::ZERO { start } else { read.start };
+        let is_new = read.start < Offset::ZERO;
+        let start = if is_new { start } else { read.start };
         let mut partition = Self {
             state_epoch: read.state_epoch,
             leader_epoch,
@@ -76,6 +77,9 @@ impl SharePartition {
                 state: batch.state.into(),
             };
             partition.spans.push(batch.first, span);
+        }
+        if is_new {
+            partition.writes.save_start();
         }
         partition.advance_start();
         partition.check_invariants();

@@ -28,6 +28,8 @@ pub struct Write {
 #[derive(Debug, Default)]
 pub(super) struct Writes {
     last_change: ChangeId,
+    /// Nobody knows yet where the partition starts: a restart could find another place.
+    start_unsaved: bool,
     unsaved: Vec<StateBatch>,
     /// Changes in the next write.
     waiting: Vec<ChangeId>,
@@ -39,6 +41,10 @@ impl Writes {
     pub fn new_change(&mut self) -> ChangeId {
         self.last_change = ChangeId(self.last_change.0 + 1);
         self.last_change
+    }
+
+    pub fn save_start(&mut self) {
+        self.start_unsaved = true;
     }
 
     pub fn add(&mut self, batches: Vec<StateBatch>) {
@@ -59,11 +65,12 @@ impl Writes {
 impl SharePartition {
     /// What is to be written next; `None` while a write is under way, or if there is nothing.
     pub fn take_write(&mut self) -> Option<Write> {
-        if self.writes.under_way.is_some()
-            || (self.writes.unsaved.is_empty() && self.writes.waiting.is_empty())
-        {
+        let writes = &mut self.writes;
+        let due = writes.start_unsaved || !writes.unsaved.is_empty() || !writes.waiting.is_empty();
+        if writes.under_way.is_some() || !due {
             return None;
         }
+        writes.start_unsaved = false;
         self.writes.under_way = Some(std::mem::take(&mut self.writes.waiting));
         let unsaved = std::mem::take(&mut self.writes.unsaved);
         let unfinished = self.spans.iter().find(|(_, span)| !span.state.will_be_terminal());

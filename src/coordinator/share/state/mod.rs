@@ -8,6 +8,7 @@
 mod hosted;
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use super::batch::overlay;
 use super::partition::{Read, Write};
@@ -188,6 +189,24 @@ impl ShareStates {
         if self.states.remove(key).is_some() {
             actions.records.push(ShareRecord::Snapshot(key.clone(), None));
         }
+    }
+
+    /// Writes up to `count` states beyond `after` anew, by key; returns the last of them, or `None` if there was none.
+    pub fn snapshot(
+        &mut self,
+        after: Bound<SharePartitionKey>,
+        count: usize,
+        actions: &mut ShareActions,
+    ) -> Option<SharePartitionKey> {
+        let beyond = self.states.range((after, Bound::Unbounded)).take(count);
+        let next: Vec<SharePartitionKey> = beyond.map(|(key, _)| key.clone()).collect();
+        for key in &next {
+            if let Some(state) = self.states.get(key).cloned() {
+                let epoch = state.snapshot_epoch.saturating_add(1);
+                self.push_snapshot(key, State { snapshot_epoch: epoch, updates: 0, ..state }, actions);
+            }
+        }
+        next.last().cloned()
     }
 
     /// The topics have changed: states of those that are gone go too.

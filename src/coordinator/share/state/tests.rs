@@ -129,6 +129,23 @@ fn a_snapshot_follows_after_so_many_updates() {
 }
 
 #[test]
+fn written_anew_the_states_need_nothing_that_was_written_before() {
+    let mut world = World::default();
+    for partition in 0..5 {
+        world.initialize(partition, 1, 0).unwrap();
+        world.write(partition, &write(1, 0, 3, vec![batch(4, 5, DeliveryState::Available, 1)])).unwrap();
+    }
+    world.log.clear();
+    let mut after = Bound::Unbounded;
+    while let Some(last) = world.event(|states, actions| states.snapshot(after.clone(), 2, actions)) {
+        after = Bound::Excluded(last);
+    }
+    world.write(2, &write(1, 0, 6, vec![])).unwrap();
+    assert_eq!(kept(&world.replayed()), kept(&world.states));
+    assert_eq!(world.states.len(), 5);
+}
+
+#[test]
 fn states_of_deleted_topics_go() {
     let mut world = World::default();
     world.initialize(0, 1, 0).unwrap();

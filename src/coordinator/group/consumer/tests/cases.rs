@@ -218,6 +218,8 @@ fn requests_are_checked() {
     let (answer, _) = world
         .event(|groups, turn, actions| groups.consumer_heartbeat(turn, &GroupId::from(""), &good(), actions));
     assert_eq!(answer, Err(GroupError::InvalidRequest("GroupId can't be empty.".to_owned())));
+    let large = HeartbeatRequest { rack_id: Some("r".repeat(MEMBER_BYTES_MAX)), ..good() };
+    assert!(matches!(world.refused(large), GroupError::GroupTooLarge(_)));
     let other = HeartbeatRequest { server_assignor: Some("mine".to_owned()), ..good() };
     assert!(matches!(world.refused(other), GroupError::UnsupportedAssignor(_)));
     let old = HeartbeatRequest { member_id: String::new(), brings_id: false, ..good() };

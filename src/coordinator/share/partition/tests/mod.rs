@@ -13,8 +13,8 @@ fn limits(records_max: u32) -> AcquireLimits {
 }
 
 fn fresh(start: i64) -> SharePartition {
-    let read = Read { state_epoch: 1, start: Offset::NONE, batches: vec![] };
-    SharePartition::load(&read, Offset(start), 0)
+    let read = Read { state_epoch: 1, start: Offset(start), batches: vec![] };
+    SharePartition::load(&read, Offset(1_000_000), 0)
 }
 
 fn member(name: &str) -> MemberId {
@@ -84,6 +84,16 @@ fn a_record_acknowledged_is_done_with_when_it_is_written() {
     assert_eq!(partition.take_write(), None, "one at a time");
     assert_eq!(partition.on_written(true), [change]);
     assert_eq!((partition.start(), partition.in_flight()), (Offset(10), 0));
+}
+
+#[test]
+fn where_a_group_without_state_begins_is_written_at_once() {
+    let read = Read { state_epoch: 4, start: Offset::NONE, batches: vec![] };
+    let mut partition = SharePartition::load(&read, Offset(7), 2);
+    let write = partition.take_write().unwrap();
+    assert_eq!((write.start, write.state_epoch, write.leader_epoch), (Offset(7), 4, 2));
+    assert_eq!(partition.on_written(true), []);
+    assert_eq!(partition.take_write(), None);
 }
 
 #[test]
