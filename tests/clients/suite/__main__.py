@@ -11,6 +11,9 @@ import steps_command
 import steps_compaction
 import steps_crash
 import steps_groups
+import steps_groups_mixed
+import steps_groups_restart
+import steps_groups_tools
 import steps_hostile
 import steps_offsets
 import steps_producers
@@ -32,6 +35,9 @@ SECTIONS = {
     "offsets": steps_offsets,
     "compaction": steps_compaction,
     "groups": steps_groups,
+    "mixed": steps_groups_mixed,
+    "groups-restart": steps_groups_restart,
+    "groups-tutorial": steps_groups_tools,
     "restart": steps_restart,
     "crash": steps_crash,
 }
