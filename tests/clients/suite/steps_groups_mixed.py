@@ -44,8 +44,10 @@ def here(clients):
 
 
 def disjoint(members, partitions):
-    """Whether every partition is held once, as far as the members tell."""
+    """Whether every partition is held once, as far as the members tell, and nobody is left without where there are enough."""
     held = [partition for member in members for partition in member.owned]
+    if len(members) <= partitions and not all(member.owned or member.client in SILENT for member in members):
+        return False
     silent = any(member.client in SILENT for member in members)
     return len(held) == len(set(held)) and (silent or set(held) == set(range(partitions)))
 
@@ -78,9 +80,9 @@ def together(broker, assignor, first):
 
 
 def settle(stage, members):
-    """Waits until the members hold all partitions, and each that does not tell has had its chance."""
-    about = lambda: "; ".join(member.state() for member in members)
-    stage.ledger.wait(lambda: all(member.process.poll() is None for member in members) and disjoint(members, stage.partitions), about)
+    """Waits until the members that tell hold partitions, each of them once."""
+    about = lambda: f"the partitions are not held once each: {'; '.join(member.state() for member in members)}"
+    stage.ledger.wait(lambda: disjoint(members, stage.partitions), about, TAKEN_OVER_SECONDS_MAX)
 
 
 def group_type(broker, group):
@@ -129,8 +131,7 @@ def migrates(broker, classic, newer):
 
 
 def go_on(stage, members):
-    about = lambda: "; ".join(member.state() for member in members)
-    stage.ledger.wait(lambda: disjoint(members, stage.partitions), about, TAKEN_OVER_SECONDS_MAX)
+    settle(stage, members)
     stage.more(10)
     stage.ledger.wait_delivered(stage.ends)
 
@@ -169,7 +170,7 @@ def churn(broker, client, options, seed):
         add = lambda: stack.enter_context(stage.member(client, **options))
         arriving = Arriving(stage)
         members = [add()]
-        settle_within(stage, members)
+        settle(stage, members)
         for change in ("add", "add", "stop", "add", "kill", "add", "add", "stop", "stop", "kill", "add", "stop"):
             if change == "add":
                 members.append(add())
@@ -180,9 +181,9 @@ def churn(broker, client, options, seed):
                 members.append(add())
             # Sometimes the next one comes before this one is done.
             if chance.random() < 0.7:
-                settle_within(stage, members)
+                settle(stage, members)
         arriving.finish()
-        settle_within(stage, members)
+        settle(stage, members)
         stage.ledger.wait_delivered(stage.ends, TAKEN_OVER_SECONDS_MAX)
         stage.ledger.wait_committed(stage.ends)
         for member in members:
@@ -192,11 +193,6 @@ def churn(broker, client, options, seed):
     values = {f"{partition}-{offset}" for partition, offset in stage.ledger.delivered}
     check(values == set(stage.ledger.delivered.values()), "a record's value is not its own")
     return f"{stage.count} records in each partition"
-
-
-def settle_within(stage, members):
-    about = lambda: f"the partitions are not held once each: {'; '.join(member.state() for member in members)}"
-    stage.ledger.wait(lambda: disjoint(members, 3), about, TAKEN_OVER_SECONDS_MAX)
 
 
 def steps_of(options):

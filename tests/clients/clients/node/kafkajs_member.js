@@ -82,11 +82,24 @@ async function main() {
     owned = payload.memberAssignment[args.topic] ?? []
     sayPartitions('assigned', owned)
   })
-  consumer.on(consumer.events.CRASH, ({ payload }) => sayError(payload.error))
+  consumer.on(consumer.events.CRASH, ({ payload }) => {
+    sayError(payload.error)
+    if (!payload.restart && !stopping) again()
+  })
+  await start()
+  listen(obey)
+}
+
+async function start() {
   await consumer.connect()
   await consumer.subscribe({ topic: args.topic, fromBeginning: true })
   await consumer.run({ autoCommit: false, partitionsConsumedConcurrently: 1, eachBatch })
-  listen(obey)
+}
+
+// kafkajs gives up on a coordinator that it cannot find, and leaves it to the application to start again.
+async function again() {
+  await consumer.disconnect().catch(sayError)
+  await start().catch(() => setTimeout(again, 500))
 }
 
 main().catch(fail)
