@@ -32,8 +32,10 @@ METADATA = "kept-é-1"
 PARTITIONS = 3
 # A restarted client comes back within it, however busy the machine is.
 STATIC_SESSION_MS = 30_000
-# So that a killed member of the newer protocol is not missed for 45 s, Kafka's least unless told otherwise.
+# A group does not wait for others at first, and a killed member of the newer protocol is not missed for 45 s, Kafka's least unless told
+# otherwise.
 SETTINGS = {
+    "group.initial.rebalance.delay.ms": "0",
     "group.consumer.min.session.timeout.ms": "5000",
     "group.consumer.session.timeout.ms": "10000",
     "group.consumer.min.heartbeat.interval.ms": "500",

@@ -5,6 +5,8 @@
 
 use std::collections::HashSet;
 
+use super::member::protocols_bytes;
+use super::record::RECORD_BYTES_MAX;
 use super::{
     ClassicGroup, Due, JoinRequest, Joined, Member, NEW_MEMBER_JOIN_MS, State, Turn, unknown_member,
 };
@@ -14,6 +16,10 @@ use crate::coordinator::{Actions, GroupError, InstanceId, MemberId, Ticket};
 pub(super) const PENDING_MEMBERS_MAX: usize = 10_000;
 /// Protocols of one member; clients have one per assignor.
 pub(super) const PROTOCOLS_MAX: usize = 1_000;
+
+/// Bytes that the members of one group may bring, and of the ids that were given out. A member brings bytes for each of its
+/// protocols, of which the group's record holds one.
+pub(super) const GROUP_BYTES_MAX: usize = 8 * RECORD_BYTES_MAX;
 
 /// The longest name of a client, instance, protocol or group, in bytes: with the rest of a member id it is what a record holds.
 pub(super) const NAME_BYTES_MAX: usize = i16::MAX as usize - MEMBER_ID_SUFFIX_BYTES;
@@ -61,6 +67,10 @@ impl ClassicGroup {
         if !self.supports(&request) {
             return Err(inconsistent(&request));
         }
+        if !self.has_space_for(&request) {
+            let text = format!("the members of group {} may bring {GROUP_BYTES_MAX} bytes", self.id);
+            return Err(GroupError::GroupMaxSizeReached(text));
+        }
         if request.member_id.is_empty() {
             self.admit_new(turn, request, ticket, actions)
         } else {
@@ -80,6 +90,17 @@ impl ClassicGroup {
             }
             State::CompletingRebalance | State::Stable => member.is_some() || self.roster.len() < members_max,
         }
+    }
+
+    /// Whether what the member brings is within the group's bound, or no more than it brought before.
+    fn has_space_for(&self, request: &JoinRequest) -> bool {
+        let instance = request.instance_id.as_ref().map_or("", InstanceId::as_str);
+        let known = self.roster.static_member(instance).map_or(request.member_id.as_str(), MemberId::as_str);
+        let before = self.roster.member(known).map_or(0, Member::brought_bytes);
+        let name = request.client_id.len().max(instance.len());
+        let id = request.member_id.len().max(name + MEMBER_ID_SUFFIX_BYTES);
+        let brings = id + instance.len() + request.client_id.len() + protocols_bytes(&request.protocols);
+        brings <= before || self.roster.brought_bytes() - before + brings <= GROUP_BYTES_MAX
     }
 
     /// Whether the protocols go with those of all members.
@@ -271,7 +292,7 @@ impl ClassicGroup {
     }
 }
 
-/// A request as the group takes it: names that a record can hold, each protocol once, at most [`PROTOCOLS_MAX`].
+/// A request as the group takes it: names and bytes that a record can hold, each protocol once, at most [`PROTOCOLS_MAX`].
 pub(super) fn bounded(mut request: JoinRequest) -> Result<JoinRequest, GroupError> {
     let mut names = HashSet::new();
     let mut kept = Vec::new();
@@ -283,6 +304,10 @@ pub(super) fn bounded(mut request: JoinRequest) -> Result<JoinRequest, GroupErro
     if kept.len() > PROTOCOLS_MAX {
         let text = format!("a member may have {PROTOCOLS_MAX} protocols, not {}", kept.len());
         return Err(GroupError::InconsistentGroupProtocol(text));
+    }
+    if kept.iter().any(|(_, metadata)| metadata.len() > RECORD_BYTES_MAX) {
+        let text = format!("a member's metadata is larger than {RECORD_BYTES_MAX} bytes");
+        return Err(GroupError::GroupTooLarge(text));
     }
     request.protocols = kept;
     let instance = request.instance_id.as_ref().map_or(0, |id| id.as_str().len());

@@ -1,6 +1,7 @@
 //! The members of a group: who they are, who leads, what they all support, who is awaited.
 //!
-//! Key invariant: the counts agree with the members: how many support a protocol, how many wait for the join to complete. The
+//! Key invariant: the counts agree with the members: how many support a protocol, how many wait for the join to complete, how
+//! many bytes they brought. The
 //! leader is a member; an instance id has one member. Whoever is removed is handed back, so that its waiting requests are answered.
 
 use std::collections::{BTreeSet, HashMap};
@@ -8,7 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 use bytes::Bytes;
 use indexmap::IndexMap;
 
-use super::member::Member;
+use super::member::{Member, protocols_bytes};
 use crate::coordinator::{InstanceId, MemberId, Ticket};
 
 /// The members.
@@ -21,6 +22,8 @@ pub(super) struct Roster {
     supported: HashMap<String, usize>,
     /// How many members wait for the join to complete.
     joining: usize,
+    /// Bytes that members brought, and of the ids that were given out.
+    brought_bytes: usize,
     /// Ids that were given out and have not joined yet (KIP-394).
     pending_join: BTreeSet<MemberId>,
     /// Members of this generation that have not asked for their assignment yet.
@@ -81,7 +84,8 @@ impl Roster {
 
     /// Adds a member, whose id is not in use; it leads if nobody does.
     pub(super) fn insert(&mut self, member: Member) {
-        self.pending_join.remove(&member.id);
+        self.remove_pending(member.id.as_str());
+        self.brought_bytes += member.brought_bytes();
         self.count(&member.protocols, true);
         self.joining += usize::from(member.joining.is_some());
         if let Some(instance_id) = &member.instance_id {
@@ -96,6 +100,7 @@ impl Roster {
     /// Takes a member out; if it led, the one that came first leads.
     pub(super) fn remove(&mut self, id: &str) -> Option<Member> {
         let member = self.members.shift_remove(id)?;
+        self.brought_bytes -= member.brought_bytes();
         self.count(&member.protocols, false);
         self.joining -= usize::from(member.joining.is_some());
         if let Some(instance_id) = &member.instance_id {
@@ -123,6 +128,7 @@ impl Roster {
             self.statics.insert(instance_id.clone(), new_id.clone());
         }
         let new = Member { id: new_id.clone(), joining: None, syncing: None, is_new: false, ..old.clone() };
+        self.brought_bytes = self.brought_bytes + new.brought_bytes() - old.brought_bytes();
         self.members.shift_insert(index, new_id, new);
         Some(old)
     }
@@ -131,6 +137,7 @@ impl Roster {
     pub(super) fn set_protocols(&mut self, id: &str, protocols: Vec<(String, Bytes)>) {
         if let Some(member) = self.members.get_mut(id) {
             let before = std::mem::replace(&mut member.protocols, protocols.clone());
+            self.brought_bytes = self.brought_bytes + protocols_bytes(&protocols) - protocols_bytes(&before);
             self.count(&before, false);
             self.count(&protocols, true);
         }
@@ -174,6 +181,11 @@ impl Roster {
         self.leader = id;
     }
 
+    /// Bytes that members brought, and of the ids that were given out.
+    pub(super) fn brought_bytes(&self) -> usize {
+        self.brought_bytes
+    }
+
     pub(super) fn pending_count(&self) -> usize {
         self.pending_join.len()
     }
@@ -183,11 +195,18 @@ impl Roster {
     }
 
     pub(super) fn add_pending(&mut self, id: MemberId) {
-        self.pending_join.insert(id);
+        let bytes = id.as_str().len();
+        if self.pending_join.insert(id) {
+            self.brought_bytes += bytes;
+        }
     }
 
     pub(super) fn remove_pending(&mut self, id: &str) -> bool {
-        self.pending_join.remove(id)
+        let was_pending = self.pending_join.remove(id);
+        if was_pending {
+            self.brought_bytes -= id.len();
+        }
+        was_pending
     }
 
     pub(super) fn pending(&self) -> impl Iterator<Item = &MemberId> {
@@ -247,6 +266,9 @@ impl Roster {
     pub(super) fn check_invariants(&self) {
         let joining = self.members.values().filter(|member| member.joining.is_some()).count();
         assert_eq!(joining, self.joining, "members that wait for the join are counted");
+        let ids = self.pending_join.iter().map(|id| id.as_str().len());
+        let brought = self.members.values().map(Member::brought_bytes).chain(ids).sum::<usize>();
+        assert_eq!(brought, self.brought_bytes, "what members brought is counted");
         let mut supported: HashMap<String, usize> = HashMap::new();
         for (name, _) in self.members.values().flat_map(|member| &member.protocols) {
             *supported.entry(name.clone()).or_default() += 1;

@@ -1,5 +1,6 @@
 //! Tests of classic groups: requests to a map of groups, at times that the test sets, and exactly what comes of each.
 
+mod bounds;
 mod commits;
 mod joins;
 mod life;
