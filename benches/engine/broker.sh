@@ -26,7 +26,7 @@ build() {
   [ "$PROFILE" = debug ] || flags+=(--release)
   [ -z "${ENGINE_BINARIES:-}" ] || return 0
   cargo build "${flags[@]}" --workspace
-  cargo build "${flags[@]}" -p corelog-bench --example serving
+  cargo build "${flags[@]}" --workspace --example serving --example groups
 }
 
 need_disk() { # GB that will be written

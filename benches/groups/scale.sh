@@ -27,7 +27,6 @@ while [ $# -gt 0 ]; do
 done
 need_disk 3
 build
-[ -n "${ENGINE_BINARIES:-}" ] || cargo build --locked --release -p corelog-bench --example groups
 PROBE=$BINARIES/examples/groups
 begin groups
 ulimit -n 65536 2>/dev/null || ulimit -n "$(ulimit -Hn)"
@@ -46,7 +45,7 @@ wait_ready
 echo "rebalance delay: $DELAY_MS ms, heartbeats of members every 500 ms"
 echo "one classic group: $(probe gather 1 "$MEMBERS")"
 echo "many classic groups: $(probe gather "$GROUPS_OF_ONE" 1)"
-echo "one consumer group (KIP-848): $(probe consumer 1000000 "$MEMBERS")"
+echo "one consumer group (KIP-848): $(probe consumer 3000000 "$MEMBERS")"
 for what in heartbeat commit; do
   before=$(cpu_ms)
   line=$(probe "$what" "$CONNECTIONS" "$SECONDS_EACH")

@@ -1,6 +1,7 @@
 //! OffsetCommit (KIP-211, KIP-345, KIP-848): keeps the offsets that a group has come to.
 //!
-//! Key invariant: every partition of the request is answered, in its order; one without an error is durable.
+//! Key invariant: every partition of the request is answered, in its order; one without an error is durable. A topic without
+//! partitions is left out, as Kafka does.
 
 use std::rc::Rc;
 
@@ -69,11 +70,16 @@ fn answer(topics: Vec<OffsetCommitRequestTopic>, answers: &Committed) -> OffsetC
         let code = |answer: &Result<(), _>| answer.as_ref().err().map_or(ErrorCode::None, errors::of_group);
         answered(topic, answers.iter().map(code))
     });
-    OffsetCommitResponse { topics: topics.collect(), ..OffsetCommitResponse::default() }
+    response(topics)
 }
 
 fn refuse_all(topics: Vec<OffsetCommitRequestTopic>, code: ErrorCode) -> OffsetCommitResponse {
     let topics = topics.into_iter().map(|topic| answered(topic, std::iter::repeat(code)));
+    response(topics)
+}
+
+fn response(topics: impl Iterator<Item = OffsetCommitResponseTopic>) -> OffsetCommitResponse {
+    let topics = topics.filter(|topic| !topic.partitions.is_empty());
     OffsetCommitResponse { topics: topics.collect(), ..OffsetCommitResponse::default() }
 }
 
@@ -139,5 +145,20 @@ mod tests {
         let response = refuse_all(request(-1).topics, ErrorCode::NotCoordinator);
         assert_eq!(codes(&response), [(4, 16), (5, 16), (6, 16)]);
         assert_eq!(&*response.topics[0].name, "a");
+    }
+
+    #[test]
+    fn a_topic_without_partitions_is_left_out() {
+        let mut topics = request(-1).topics;
+        topics.insert(
+            0,
+            OffsetCommitRequestTopic { name: text("none"), ..OffsetCommitRequestTopic::default() },
+        );
+        let names = |response: OffsetCommitResponse| -> Vec<String> {
+            response.topics.iter().map(|topic| topic.name.to_string()).collect()
+        };
+        let answers = vec![vec![], vec![Ok(()), Ok(()), Ok(())]];
+        assert_eq!(names(answer(topics.clone(), &answers)), ["a"]);
+        assert_eq!(names(refuse_all(topics, ErrorCode::NotCoordinator)), ["a"]);
     }
 }

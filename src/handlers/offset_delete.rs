@@ -39,7 +39,9 @@ async fn delete(server: &Rc<Server>, request: &OffsetDeleteRequest) -> Result<De
 }
 
 fn answer(request: &OffsetDeleteRequest, answers: &DeletedOffsets) -> OffsetDeleteResponse {
-    let topics = request.topics.iter().zip(answers).map(|(topic, answers)| {
+    // As Kafka does, nothing is said of a topic without partitions.
+    let asked = request.topics.iter().zip(answers).filter(|(topic, _)| !topic.partitions.is_empty());
+    let topics = asked.map(|(topic, answers)| {
         let partitions = topic.partitions.iter().zip(answers).map(|(partition, answer)| {
             let code = answer.as_ref().err().map_or(0, |error| errors::of_group(error).code());
             OffsetDeleteResponsePartition::default()
@@ -51,4 +53,32 @@ fn answer(request: &OffsetDeleteRequest, answers: &DeletedOffsets) -> OffsetDele
             .with_partitions(partitions.collect())
     });
     OffsetDeleteResponse::default().with_topics(topics.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handlers::topics::text;
+    use kafka_protocol::messages::TopicName;
+    use kafka_protocol::messages::offset_delete_request::{
+        OffsetDeleteRequestPartition, OffsetDeleteRequestTopic,
+    };
+
+    #[test]
+    fn each_partition_has_its_answer_and_a_topic_without_any_has_none() {
+        let partition = |index| OffsetDeleteRequestPartition::default().with_partition_index(index);
+        let topic = |name, partitions| {
+            OffsetDeleteRequestTopic::default().with_name(TopicName(text(name))).with_partitions(partitions)
+        };
+        let topics = vec![topic("none", vec![]), topic("a", vec![partition(4), partition(7)])];
+        let request = OffsetDeleteRequest::default().with_topics(topics);
+        let answers = vec![vec![], vec![Ok(()), Err(GroupError::GroupSubscribedToTopic)]];
+        let response = answer(&request, &answers);
+        let told = |topic: &OffsetDeleteResponseTopic| -> (String, Vec<(i32, i16)>) {
+            let partitions = topic.partitions.iter().map(|at| (at.partition_index, at.error_code));
+            (topic.name.to_string(), partitions.collect())
+        };
+        let told: Vec<_> = response.topics.iter().map(told).collect();
+        assert_eq!(told, [("a".to_owned(), vec![(4, 0), (7, 86)])]);
+    }
 }

@@ -54,8 +54,9 @@ fn fetch_of(group: &OffsetFetchRequestGroup, version: i16) -> FetchOffsets {
 
 fn answer(group_id: StrBytes, topics: Vec<FetchedTopic>, version: i16) -> OffsetFetchResponseGroup {
     let by_id = version >= TOPIC_IDS_FROM;
-    // Where topics are named by id, one that is gone cannot be named.
-    let named = topics.into_iter().filter(|topic| !by_id || topic.id != TopicId::ZERO);
+    // Where topics are named by id, one that is gone cannot be named. An id of no topic was asked for, and is answered.
+    let named =
+        topics.into_iter().filter(|topic| !by_id || topic.id != TopicId::ZERO || topic.name.is_empty());
     let topics = named.map(|topic| OffsetFetchResponseTopic {
         name: text(&*topic.name),
         topic_id: topic.id,
@@ -131,10 +132,12 @@ mod tests {
             fetched("a", 1, None),
             fetched("gone", 0, None),
             fetched("", 8, Some(GroupError::UnknownTopicId)),
+            fetched("", 0, Some(GroupError::UnknownTopicId)),
         ];
         let group = answer(text("g"), topics, 10);
         let codes: Vec<i16> = group.topics.iter().map(|topic| topic.partitions[0].error_code).collect();
-        assert_eq!(codes, [0, ErrorCode::UnknownTopicId.code()]);
+        let unknown = ErrorCode::UnknownTopicId.code();
+        assert_eq!(codes, [0, unknown, unknown], "whoever asks for the id of no topic is told so");
     }
 
     #[test]

@@ -316,8 +316,11 @@ fn sessions_have_epochs_and_hostile_requests_are_refused() {
     let mut nobody = member.request(0, vec![]);
     (nobody.share_session_epoch, nobody.member_id) = (0, None);
     assert_eq!(member.connection.ask(&nobody, VERSION).error_code, 42);
+    // Two sessions on two shards are one each.
     let mut strange = member.request(0, vec![]);
     (strange.share_session_epoch, strange.group_id) = (0, Some(text("not-there")));
+    assert_eq!(member.connection.ask(&strange, VERSION).error_code, 133);
+    assert_eq!(member.acknowledge_at(-1, vec![]), (0, None));
     let response = member.connection.ask(&strange, VERSION);
     assert!(partitions(&response).all(|partition| partition.acquired_records.is_empty()));
 }

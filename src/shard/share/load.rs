@@ -4,6 +4,7 @@
 //! coordinator sees to before it assigns the partition.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::{Place, ShareError, Slot};
 use crate::config::group_text;
@@ -13,6 +14,9 @@ use crate::metadata::ConfigResource;
 use crate::model::{Offset, TimestampMs};
 use crate::partition::{OffsetQuery, Partition, PartitionError};
 use crate::shard::Shard;
+
+/// How long a failure is told to those who ask.
+const FAILURE_KEPT: Duration = Duration::from_secs(1);
 
 /// Loads, and lets those know who wait for it.
 pub(super) async fn load(shard: Rc<Shard>, key: SharePartitionKey, partition: Rc<Partition>) {
@@ -28,11 +32,20 @@ pub(super) async fn load(shard: Rc<Shard>, key: SharePartitionKey, partition: Rc
         Slot::Ready(place) => Some(place.clone()),
         _ => None,
     };
-    shard.coordinators().shares().by_key.borrow_mut().insert(key, slot);
-    if let Some(place) = ready {
-        shard.write_share(&place);
-    }
+    let slots = &shard.coordinators().shares().by_key;
+    slots.borrow_mut().insert(key.clone(), slot);
     partition.disturb();
+    match ready {
+        Some(place) => shard.write_share(&place),
+        // Anybody can ask for groups that are not there: what is known of them does not stay.
+        None => {
+            glommio::timer::sleep(FAILURE_KEPT).await;
+            let mut slots = slots.borrow_mut();
+            if matches!(slots.get(&key), Some(Slot::Failed(_))) {
+                slots.remove(&key);
+            }
+        }
+    }
 }
 
 async fn loaded(

@@ -15,15 +15,17 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures_channel::oneshot;
+use futures_lite::future::or;
 use hashbrown::HashMap;
 
 pub use calls::{Acknowledgements, Sharer};
 pub use take::{TakeLimits, Taken};
 
-use super::Shard;
+use super::{Shard, Signal};
 use crate::coordinator::share::{ChangeId, SharePartition, SharePartitionKey, ShareRules};
 use crate::coordinator::{GroupError, GroupId};
 use crate::metadata::ConfigResource;
+use crate::model::TimestampMs;
 use crate::partition::{Partition, PartitionError};
 
 /// Why a share partition does not do what was asked.
@@ -63,8 +65,10 @@ struct Place {
     starved: Cell<bool>,
     /// A task carries writes to the share coordinator.
     writing: Cell<bool>,
-    /// A task waits for the next lock to end.
-    watching_locks: Cell<bool>,
+    /// Until when a task sleeps that takes records back when their locks end; `None` if there is no such task.
+    asleep_until: Cell<Option<TimestampMs>>,
+    /// Wakes it, as a lock ends before that.
+    sooner: Signal,
 }
 
 impl Place {
@@ -78,7 +82,8 @@ impl Place {
             contended: Cell::new(false),
             starved: Cell::new(false),
             writing: Cell::new(false),
-            watching_locks: Cell::new(false),
+            asleep_until: Cell::new(None),
+            sooner: Signal::default(),
         })
     }
 
@@ -178,23 +183,24 @@ impl Shard {
 
     /// Takes records back when their locks end, as long as there are any.
     fn watch_locks(self: &Rc<Self>, place: &Rc<Place>) {
-        if place.watching_locks.replace(true) {
-            return;
+        let Some(next) = place.state.borrow().next_deadline() else { return };
+        match place.asleep_until.get() {
+            Some(until) if next < until => return place.sooner.raise(),
+            Some(_) => return,
+            None => place.asleep_until.set(Some(next)),
         }
         let (shard, place) = (self.clone(), place.clone());
         glommio::spawn_local(async move {
-            loop {
-                let next = place.state.borrow().next_deadline();
-                let Some(at) = next else { break };
+            while let Some(at) = place.asleep_until.get() {
                 let left = u64::try_from(at.since(shard.now())).unwrap_or(0);
-                glommio::timer::sleep(Duration::from_millis(left)).await;
+                or(glommio::timer::sleep(Duration::from_millis(left)), place.sooner.wait()).await;
                 let rules = shard.share_rules(&place.key.group);
                 if place.state.borrow_mut().on_time(shard.now(), &rules) {
                     shard.write_share(&place);
                     place.wake();
                 }
+                place.asleep_until.set(place.state.borrow().next_deadline());
             }
-            place.watching_locks.set(false);
         })
         .detach();
     }

@@ -25,6 +25,14 @@ struct Client {
     unsure: bool,
 }
 
+impl Client {
+    /// What it says that it has: what it was told counts, since it may begin with it at any time. One that left it out could
+    /// begin with what the group took for given up, should the answer be lost.
+    fn claims(&self) -> Assignment {
+        self.works_on.iter().chain(self.told.iter().flat_map(Assignment::iter)).collect()
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Op {
     Join {
@@ -160,7 +168,7 @@ impl Play {
             // Clients tell what they have when it changed; told here always, unless nothing is under way.
             let (unsure, subscription) = (state.unsure, state.subscription);
             if unsure || state.told.is_none() {
-                request.owned = Some(state.works_on.to_list());
+                request.owned = Some(state.claims().to_list());
             }
             if unsure {
                 request.rebalance_timeout_ms = 30_000;
