@@ -1,5 +1,7 @@
 """Members of consumer groups, one client at a time: they resume where they committed, share, hand over, keep their names."""
 
+import threading
+
 import broker as brokers
 from members import NO_METADATA, SILENT, Ledger, Member, committed, fill, unique
 from runner import check
@@ -30,6 +32,8 @@ ASSIGNORS = {
 }
 METADATA = "kept-é-1"
 PARTITIONS = 3
+# Steps that run at the same time, each in a group of its own: they mostly wait.
+AT_ONCE = 4
 # A restarted client comes back within it, however busy the machine is.
 STATIC_SESSION_MS = 30_000
 # A group does not wait for others at first, and a killed member of the newer protocol is not missed for 45 s, Kafka's least unless told
@@ -215,8 +219,9 @@ def fenced(broker, client):
     return first.errors[0][:90] if first.errors else ""
 
 
-def steps_of(broker):
-    """(name, action, arguments…) of every step of this section."""
+def steps_of(options):
+    """(name, action, arguments…) of every step of this section. At the small size each client hands over with one assignor."""
+    ways = slice(None) if options.size == "large" else slice(1)
     both = [(client, "classic") for client in CLASSIC] + [(client, "consumer") for client in NEWER]
     for client, protocol in both:
         yield f"{client} resumes where it committed ({protocol})", resumes, client, protocol
@@ -224,12 +229,12 @@ def steps_of(broker):
         if client in SEEKING:
             yield f"{client} commits by hand and seeks ({protocol})", by_hand, client, protocol
     for client, assignors in ASSIGNORS.items():
-        for assignor in assignors:
+        for assignor in assignors[ways]:
             yield f"{client} hands over ({assignor or 'its own assignor'})", hands_over, client, "classic", assignor
     for client in COOPERATIVE:
         yield f"{client} hands over (cooperative-sticky)", hands_over, client, "classic", "cooperative-sticky"
     for client in NEWER:
-        for assignor in ("uniform", "range") if client != "franz-go" else ("",):
+        for assignor in (("uniform", "range") if client != "franz-go" else ("",))[ways]:
             yield f"{client} hands over (consumer protocol, {assignor or 'default'})", hands_over, client, "consumer", assignor
     for client, protocol in STATIC:
         yield f"{client} comes back under its name ({protocol})", stays, client, protocol
@@ -237,28 +242,28 @@ def steps_of(broker):
         yield f"{client} is fenced by another of its name", fenced, client
 
 
-def run_on_own_broker(suite, section, every, broker, options):
-    """Runs (name, action, arguments…) on a broker with `SETTINGS`, which is started for the first step that is wanted."""
+def run_on_own_broker(suite, section, every, broker, options, at_once=1):
+    """Runs (name, action, arguments…), so many at a time, on a broker with `SETTINGS`, which is started if a step is wanted."""
     wanted = [(f"{section}: {name}", action, arguments) for name, action, *arguments in every if suite.wants(f"{section}: {name}")]
     if not wanted:
         return
     if not broker.owned:
-        for name, action, arguments in wanted:
-            suite.step(name, action, broker, *arguments)
+        suite.steps_at_once(at_once, [(name, action, broker, *arguments) for name, action, arguments in wanted])
         return
     own = options.fresh(SETTINGS)
+    starting = threading.Lock()
     try:
-        for name, action, arguments in wanted:
-            suite.step(name, on_running, own, action, arguments)
+        suite.steps_at_once(at_once, [(name, on_running, own, starting, action, arguments) for name, action, arguments in wanted])
     finally:
         own.close()
 
 
-def on_running(own, action, arguments):
-    if not own.pid or not brokers.alive(own.pid):
-        own.start()
+def on_running(own, starting, action, arguments):
+    with starting:
+        if not own.pid or not brokers.alive(own.pid):
+            own.start()
     return action(own, *arguments)
 
 
 def steps(suite, broker, options):
-    run_on_own_broker(suite, "groups", steps_of(broker), broker, options)
+    run_on_own_broker(suite, "groups", steps_of(options), broker, options, AT_ONCE)

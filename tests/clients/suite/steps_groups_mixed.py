@@ -17,12 +17,16 @@ TOGETHER = {
 PARTITIONS = 12
 CHURN = (
     ("confluent-kafka", {"assignor": "range"}),
-    ("confluent-kafka", {"assignor": "cooperative-sticky"}),
-    ("confluent-kafka", {"protocol": "consumer"}),
-    ("java", {"assignor": "range"}),
     ("java", {"assignor": "cooperative-sticky"}),
+    ("confluent-kafka", {"protocol": "consumer"}),
     ("java", {"protocol": "consumer"}),
+    # At the large size only.
+    ("java", {"assignor": "range"}),
+    ("confluent-kafka", {"assignor": "cooperative-sticky"}),
 )
+CHURN_SMALL = 4
+# Steps that run at the same time: some of them have four JVMs.
+AT_ONCE = 2
 # The least that a broker takes unless told otherwise.
 CHURN_SESSION_MS = 6_000
 CHURN_BATCH = 20
@@ -196,15 +200,17 @@ def churn(broker, client, options, seed):
 
 
 def steps_of(options):
+    large = options.size == "large"
     for assignor, clients in TOGETHER.items():
-        for first in clients[:2]:
+        for first in clients[: 2 if large else 1]:
             yield f"clients of one group with {assignor}, {first} first", together, assignor, first
     for classic in ("java", "confluent-kafka"):
         for newer in ("java", "confluent-kafka"):
-            yield f"{classic} (classic) and {newer} (consumer) migrate online", migrates, classic, newer
-    for client, given in CHURN:
+            if large or classic != newer:
+                yield f"{classic} (classic) and {newer} (consumer) migrate online", migrates, classic, newer
+    for client, given in CHURN[: None if large else CHURN_SMALL]:
         yield f"members of {client} ({next(iter(given.values()))}) come and go", churn, client, given, options.seed or 1
 
 
 def steps(suite, broker, options):
-    run_on_own_broker(suite, "mixed", steps_of(options), broker, options)
+    run_on_own_broker(suite, "mixed", steps_of(options), broker, options, AT_ONCE)

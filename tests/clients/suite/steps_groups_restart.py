@@ -15,7 +15,8 @@ MEMBERS = (
 # Clients whose commits fail unseen, or that hand out what they read before they came back.
 LENIENT = ("aiokafka", "kafkajs", "sarama", "kafka-go")
 BACK_SECONDS_MAX = 120
-SESSION_MS = 30_000
+# A client that begins anew waits that long for its former self.
+SESSION_MS = 10_000
 
 
 class Group:

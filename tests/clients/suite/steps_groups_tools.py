@@ -225,7 +225,7 @@ class Tutorial:
 
     def monitors(self):
         """What monitors read: the records of __consumer_offsets by Kafka's own formatters."""
-        reading = ("--topic", "__consumer_offsets", "--from-beginning", "--timeout-ms", "8000")
+        reading = ("--topic", "__consumer_offsets", "--from-beginning", "--timeout-ms", "5000")
         for formatter, wanted in (("OffsetsMessageFormatter", '"offset":10'), ("GroupMetadataMessageFormatter", '"protocolType":"consumer"')):
             out = self.tool("kafka-console-consumer", *reading, "--formatter", f"{FORMATTERS}.{formatter}")
             records = list(objects(out))
@@ -235,11 +235,16 @@ class Tutorial:
             check(own[-1]["value"] is None, f"{formatter}: the group was deleted, yet its last record is {own[-1]}")
 
     def dump(self, topic, decoder):
-        """Every record of the topic's segments is decoded by kafka-dump-log."""
+        """Every record of the topic's segments is decoded by kafka-dump-log. A broker that runs may have reserved room in its files."""
         self.broker.need_owned()
-        segments = [path for path in log_directory(self.broker).glob(f"{topic}-*/*.log") if path.stat().st_size > 0]
-        check(segments, f"{topic} has no segment that holds a record")
-        out = run(kafka_tool("kafka-dump-log", "--files", ",".join(map(str, segments)), decoder), seconds=120).decode()
+        directory = log_directory(self.broker)
+        self.broker.stop()
+        try:
+            segments = [path for path in directory.glob(f"{topic}-*/*.log") if path.stat().st_size > 0]
+            check(segments, f"{topic} has no segment that holds a record")
+            out = run(kafka_tool("kafka-dump-log", "--files", ",".join(map(str, segments)), decoder), seconds=120).decode()
+        finally:
+            self.broker.start()
         keys = re.findall(r"key: (\S+)", out)
         decoded = [key for key in keys if key.startswith("{")]
         check(keys and len(decoded) == len(keys), f"{len(decoded)} of {len(keys)} keys were decoded: {out[-600:]}")

@@ -58,17 +58,19 @@ func (g *saramaGroup) Cleanup(session sarama.ConsumerGroupSession) error {
 	return nil
 }
 
-// Sarama reports what it could not commit on the errors' channel alone.
+// Sarama reports what it could not commit on the errors' channel alone, and tries again what is marked when it is told to commit.
 func (g *saramaGroup) commit(session sarama.ConsumerGroupSession) {
-	taken := g.printed.take()
-	if session == nil || len(taken) == 0 {
+	if session == nil {
 		return
 	}
+	taken := g.printed.take()
 	for partition, offset := range taken {
 		session.MarkOffset(g.args.topic, partition, offset, g.args.metadata)
 	}
 	session.Commit()
-	sayCommitted(taken)
+	if len(taken) > 0 {
+		sayCommitted(taken)
+	}
 }
 
 func (g *saramaGroup) ConsumeClaim(session sarama.ConsumerGroupSession, claim sarama.ConsumerGroupClaim) error {
