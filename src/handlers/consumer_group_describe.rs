@@ -49,9 +49,9 @@ fn answer(id: &WireId, described: Result<DescribedConsumerGroup, GroupError>, as
     let described = match described {
         Ok(described) => described,
         Err(error) => {
-            return group
-                .with_error_code(errors::of_group(&error).code())
-                .with_error_message(Some(text(error.to_string())));
+            // An id that no group can have goes without words, as in Kafka.
+            let words = (error != GroupError::InvalidGroupId).then(|| text(error.to_string()));
+            return group.with_error_code(errors::of_group(&error).code()).with_error_message(words);
         }
     };
     let group = match asked {
@@ -163,5 +163,7 @@ mod tests {
         let group = answer(&WireId(text("g")), Err(missing), true);
         assert_eq!((group.error_code, group.error_message.as_deref()), (69, Some("Group g not found.")));
         assert_eq!(group.authorized_operations, i32::MIN);
+        let group = answer(&WireId(text("")), Err(GroupError::InvalidGroupId), true);
+        assert_eq!((group.error_code, group.error_message), (24, None));
     }
 }

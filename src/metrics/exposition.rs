@@ -45,6 +45,26 @@ pub fn render(shards: &[&ShardMetrics], facts: &Facts<'_>, names: &Names) -> Str
     text.0
 }
 
+/// A family with one sample for each committed offset.
+struct LagFamily {
+    name: &'static str,
+    help: &'static str,
+    value: fn(&LagRow) -> i64,
+}
+
+const LAGS: [LagFamily; 2] = [
+    LagFamily {
+        name: "corelog_group_committed_offset",
+        help: "Committed offsets, some seconds old.",
+        value: |row| row.committed,
+    },
+    LagFamily {
+        name: "corelog_group_lag_records",
+        help: "Records behind the committed offset, some seconds old.",
+        value: |row| row.lag,
+    },
+];
+
 /// A family with one sample per shard.
 struct Family {
     name: &'static str,
@@ -205,13 +225,7 @@ impl Text {
                 self.sample("corelog_groups", &[("shard", &shard.to_string()), ("state", state)], *count);
             }
         }
-        let lags: [(&str, &str, fn(&LagRow) -> i64); 2] = [
-            ("corelog_group_committed_offset", "Committed offsets, some seconds old.", |row| row.committed),
-            ("corelog_group_lag_records", "Records behind the committed offset, some seconds old.", |row| {
-                row.lag
-            }),
-        ];
-        for (name, help, value) in lags {
+        for LagFamily { name, help, value } in LAGS {
             self.family(name, help, Kind::Gauge);
             for row in tables.iter().flat_map(|table| &table.lags) {
                 let partition = row.partition.to_string();

@@ -31,7 +31,7 @@ impl Shard {
     {
         let id = self.coordinator_of(group)?;
         let answer = self.on(self.owner_of(id), move |owner| async move {
-            let host = owner.coordinators().groups.find(id)?;
+            let host = owner.hosted::<Groups>(id)?;
             let (answer, end) = host.run(&owner, event)?;
             host.durable(&owner, end).await?;
             Ok(answer)
@@ -55,7 +55,7 @@ impl Shard {
         let partition = key.coordinator_partition(topic.partitions.len());
         let id = TopicPartition { topic_id: topic.id, partition };
         let answer = self.on(self.owner_of(id), move |owner| async move {
-            let host = owner.coordinators().share_states.find(id)?;
+            let host = owner.hosted::<ShareStates>(id)?;
             let (answer, end) = host.run(&owner, event)?;
             host.durable(&owner, end).await?;
             Ok(answer)
@@ -131,7 +131,7 @@ impl Shard {
         let mut place = self.coordinators().parked.park();
         let to = Return { home: self.id(), number: place.number };
         let begun = self.on(self.owner_of(id), move |owner| async move {
-            let host = owner.coordinators().groups.find(id)?;
+            let host = owner.hosted::<Groups>(id)?;
             let ticket = host.ticket(to);
             host.run(&owner, |groups, turn, actions| event(groups, turn, ticket, actions)).map(drop)
         });

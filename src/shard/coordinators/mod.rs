@@ -204,6 +204,22 @@ impl Shard {
         }
     }
 
+    /// The state machine of a partition. One that is about to be loaded is on its way, not somewhere else.
+    fn hosted<S: Kind>(&self, id: TopicPartition) -> Result<Rc<Host<S>>, GroupError> {
+        S::hosts(self.coordinators()).find(id).map_err(|error| match error {
+            GroupError::NotCoordinator if self.serves_or_will(id) => GroupError::LoadInProgress,
+            other => other,
+        })
+    }
+
+    /// Whether a partition of this shard takes appends, or opens just now.
+    fn serves_or_will(&self, id: TopicPartition) -> bool {
+        match self.table().partition(id) {
+            Ok(partition) => !partition.log().is_poisoned(),
+            Err(error) => matches!(error, PartitionError::Recovering),
+        }
+    }
+
     /// Whether groups of this shard are on their way: a partition that opens, or is open and not loaded. One that is offline
     /// is not waited for.
     fn awaits_groups(&self) -> bool {
@@ -212,13 +228,7 @@ impl Shard {
         let ids = (0..topic.partitions.len())
             .map(|index| TopicPartition { topic_id: topic.id, partition: PartitionIndex(index as i32) });
         let mut own = ids.filter(|id| self.owner_of(*id) == self.id());
-        own.any(|id| {
-            let serves_or_will = match self.table().partition(id) {
-                Ok(partition) => !partition.log().is_poisoned(),
-                Err(error) => matches!(error, PartitionError::Recovering),
-            };
-            serves_or_will && !self.coordinators().groups.is_ready(id)
-        })
+        own.any(|id| self.serves_or_will(id) && !self.coordinators().groups.is_ready(id))
     }
 
     /// Throws a state machine away that could not append what it has: it is loaded again.

@@ -203,23 +203,22 @@ impl ConsumerGroup {
         }
     }
 
-    /// Which member LeaveGroup means, by its id, or by its instance id alone as an administrator has it.
+    /// Which member LeaveGroup means, by its id, or by its instance id alone as an administrator has it. It may speak either
+    /// protocol: whoever administers a group removes members with LeaveGroup alone.
     pub(super) fn classic_leaving(
         &self,
         member_id: &str,
         instance_id: Option<&str>,
     ) -> Result<MemberId, GroupError> {
-        let id = match instance_id {
-            None => self.known(member_id)?,
+        match instance_id {
+            None => self.known(member_id),
             Some(instance) if member_id.is_empty() => {
                 let owner = self.statics.get(instance).cloned();
                 let unknown = || GroupError::UnknownMemberId(format!("Instance id {instance} is unknown."));
-                owner.ok_or_else(unknown)?
+                owner.ok_or_else(unknown)
             }
-            Some(instance) => self.known_static(instance, member_id)?,
-        };
-        self.check_classic(&id)?;
-        Ok(id)
+            Some(instance) => self.known_static(instance, member_id),
+        }
     }
 
     fn check_classic(&self, id: &MemberId) -> Result<(), GroupError> {

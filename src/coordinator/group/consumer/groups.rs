@@ -45,6 +45,7 @@ impl Groups {
         group_id: &str,
     ) -> Result<DescribedConsumerGroup, GroupError> {
         match self.get(group_id).map(Group::kind) {
+            _ if group_id.is_empty() => Err(GroupError::InvalidGroupId),
             None => Err(GroupError::GroupIdNotFound(format!("Group {group_id} not found."))),
             Some(Kind::Consumer(group)) => Ok(group.describe(turn)),
             Some(_) => Err(not_consumer(group_id)),
@@ -160,7 +161,7 @@ impl Group {
         }
     }
 
-    /// LeaveGroup at a consumer group.
+    /// LeaveGroup at a consumer group. A member that is named twice leaves once, and is answered twice.
     pub(in crate::coordinator::group) fn consumer_classic_leave(
         &mut self,
         turn: &Turn<'_>,
@@ -172,12 +173,10 @@ impl Group {
         let mut left = vec![];
         for Leaving { member_id, instance_id, .. } in leaving {
             let found = group.classic_leaving(&member_id, instance_id.as_deref());
-            let outcome = found.and_then(|id| {
-                if gone.contains(&id) {
-                    return Err(GroupError::UnknownMemberId(format!("Member {id} has left.")));
+            let outcome = found.map(|id| {
+                if !gone.contains(&id) {
+                    gone.push(id);
                 }
-                gone.push(id);
-                Ok(())
             });
             left.push(Left { member_id, instance_id, outcome });
         }

@@ -14,7 +14,7 @@
 //  log directories    -> "<dir>"; bytes of the volume -> "<bytes>"
 //  offsets, epochs and times of the metadata log (DescribeQuorum) -> "<n>"; the finalized features' epoch -> "<epoch>"
 //  documentation of settings -> "<text>": each broker has its own words
-//  order of lists whose elements have a key: by that key (Compare)
+//  order of lists whose elements have a key: by that key (Compare); of the topics that a group's member subscribes to: by name
 package differential;
 
 import com.fasterxml.jackson.databind.JsonNode;
@@ -22,8 +22,10 @@ import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.fasterxml.jackson.databind.node.TextNode;
+import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.Iterator;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.regex.Matcher;
@@ -85,6 +87,12 @@ final class Normal {
         }
         if (given.isArray()) {
             ArrayNode out = JsonNodeFactory.instance.arrayNode();
+            if (field.equals("subscribedTopicNames")) {
+                List<String> names = new ArrayList<>();
+                for (JsonNode element : given) names.add(element.asText());
+                names.stream().sorted().forEach(out::add);
+                return out;
+            }
             for (JsonNode element : given) {
                 out.add(NODE_LISTS.contains(field) && element.isInt() ? nodeId(element) : node(element, field));
             }

@@ -194,7 +194,6 @@ fn members_of_both_protocols_hand_partitions_over() {
     let synced = world.classic_sync(sync(&old, 2, vec![])).unwrap();
     assert_eq!(embedded::assigned(&synced.assignment).unwrap().partitions, [("a".to_owned(), vec![1])]);
     // LeaveGroup is for those who speak the classic protocol.
-    assert!(matches!(world.classic_leave("new").0[0].outcome, Err(GroupError::UnknownMemberId(_))));
     let (left, records) = world.classic_leave(&old);
     assert_eq!((&left[0].outcome, records.len()), (&Ok(()), 4));
     assert_eq!(world.beat(beat("new", 2)).assignment, Some(world.list(&[("a", &[0, 1])])));
@@ -260,4 +259,30 @@ fn a_static_member_takes_its_place_in_the_other_protocol() {
     let sync = SyncRequest { instance_id: Some("i1".into()), ..sync(joined.member_id.as_str(), 3, vec![]) };
     let synced = world.classic_sync(sync).unwrap();
     assert_eq!(embedded::assigned(&synced.assignment).unwrap().partitions, [("a".to_owned(), vec![0, 1])]);
+}
+
+#[test]
+fn an_administrator_removes_members_of_either_protocol() {
+    let mut world = World::new(&[("a", 2)]);
+    world.beat(join("m1", &["a"]));
+    world.beat(HeartbeatRequest { instance_id: Some("i".into()), ..join("m2", &["a"]) });
+    let (left, actions) = world.classic_leave("m1");
+    assert_eq!(left[0].outcome, Ok(()));
+    assert_eq!(short(&actions)[..3], ["-current m1", "-target of m1", "-member m1"]);
+    assert!(matches!(world.refused(beat("m1", 2)), GroupError::UnknownMemberId(_)));
+    let by_instance = || Leaving { member_id: String::new(), instance_id: Some("i".into()), reason: None };
+    let (left, _) = world.event(|groups, turn, actions| {
+        groups.leave(turn, &"g".into(), vec![by_instance(), by_instance()], actions)
+    });
+    let outcomes: Vec<_> = left.unwrap().into_iter().map(|left| left.outcome).collect();
+    assert_eq!(outcomes, [Ok(()), Ok(())], "the second time as if it were the first");
+    assert_eq!(world.group().state(), ConsumerGroupState::Empty);
+    assert!(matches!(world.classic_leave("m1").0[0].outcome, Err(GroupError::UnknownMemberId(_))));
+}
+
+#[test]
+fn no_group_has_an_empty_id() {
+    let mut world = World::new(&[]);
+    let (described, _) = world.event(|groups, turn, _| groups.describe_consumer(turn, ""));
+    assert_eq!(described.map(|group| group.id), Err(GroupError::InvalidGroupId));
 }
