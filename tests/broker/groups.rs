@@ -60,12 +60,15 @@ fn join(group: &str) -> JoinGroupRequest {
         .with_protocols(vec![protocol("range", 8)])
 }
 
-/// The broker with its coordinator.
+/// The broker, when its coordinator serves.
 fn start() -> Broker {
     let broker = Broker::start(&SETTINGS);
-    let request = FindCoordinatorRequest::default().with_coordinator_keys(vec![text("any")]);
-    broker.wait_until("there is a coordinator", |broker| {
-        broker.connect().ask(&request, 4).coordinators[0].error_code == 0
+    let find = FindCoordinatorRequest::default().with_coordinator_keys(vec![text("any")]);
+    let sync = SyncGroupRequest::default().with_group_id(id("any"));
+    broker.wait_until("the coordinator serves", |broker| {
+        let mut connection = broker.connect();
+        connection.ask(&find, 4).coordinators[0].error_code == 0
+            && connection.ask(&sync, SYNC).error_code == UNKNOWN_MEMBER
     });
     broker
 }

@@ -9,7 +9,7 @@ from runner import Skip, check
 from steps_groups import Stage, run_on_own_broker
 from tools import kafka_tool, run
 
-# Each can lead a group of the others and be led by any of them.
+# Each can lead a group of the others and be led by any of them, but for Java and kafka-go.
 TOGETHER = {
     "range": ("java", "confluent-kafka", "kafka-python", "aiokafka", "franz-go", "sarama", "kafka-go", "kcat"),
     "roundrobin": ("kafkajs", "java", "confluent-kafka", "kafka-python", "aiokafka", "franz-go", "sarama", "kafka-go", "platformatic"),
@@ -58,7 +58,8 @@ def disjoint(members, partitions):
 
 def together(broker, assignor, first):
     """One group of all clients that know this assignor: together they read all, also when its leader and another one leave."""
-    clients = here(TOGETHER[assignor])
+    # What kafka-go says of its subscription is cut short (its issue 762): Java cannot lead a group that has it.
+    clients = [client for client in here(TOGETHER[assignor]) if first != "java" or client != "kafka-go"]
     check(len(clients) > 2, f"only {clients} are here")
     # Clients that read ahead hand out records that another one was given and committed meanwhile.
     stage = Stage(broker, f"mixed-{assignor}-{first}", PARTITIONS, strict=False)
