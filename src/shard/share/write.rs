@@ -12,9 +12,9 @@ use crate::coordinator::GroupError;
 use crate::coordinator::share::Write;
 
 /// How often a write is tried.
-const TRIES_MAX: u32 = 5;
+pub(super) const TRIES_MAX: u32 = 5;
 /// The first pause between two tries; each further one is twice as long.
-const PAUSE_FIRST: Duration = Duration::from_millis(50);
+pub(super) const PAUSE_FIRST: Duration = Duration::from_millis(50);
 
 impl Shard {
     /// Begins to write what is to be written, unless that is under way.
@@ -84,6 +84,6 @@ impl Shard {
 }
 
 /// Whether another try may find the coordinator up.
-fn may_pass(error: &GroupError) -> bool {
+pub(super) fn may_pass(error: &GroupError) -> bool {
     matches!(error, GroupError::NotCoordinator | GroupError::LoadInProgress | GroupError::NotAvailable(_))
 }

@@ -193,7 +193,6 @@ fn members_of_both_protocols_hand_partitions_over() {
     world.classic_join(classic(&old, &[])).unwrap().unwrap();
     let synced = world.classic_sync(sync(&old, 2, vec![])).unwrap();
     assert_eq!(embedded::assigned(&synced.assignment).unwrap().partitions, [("a".to_owned(), vec![1])]);
-    // LeaveGroup is for those who speak the classic protocol.
     let (left, records) = world.classic_leave(&old);
     assert_eq!((&left[0].outcome, records.len()), (&Ok(()), 4));
     assert_eq!(world.beat(beat("new", 2)).assignment, Some(world.list(&[("a", &[0, 1])])));
