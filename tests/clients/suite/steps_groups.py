@@ -36,10 +36,10 @@ PARTITIONS = 3
 AT_ONCE = 4
 # A restarted client comes back within it, however busy the machine is.
 STATIC_SESSION_MS = 30_000
-# A group does not wait for others at first, and a killed member of the newer protocol is not missed for 45 s, Kafka's least unless told
-# otherwise.
+# A group waits for others only as long as kafka-python needs, which assigns nothing, for ever, if it leads before it knows the topic. A
+# killed member of the newer protocol is not missed for 45 s, Kafka's least unless told otherwise.
 SETTINGS = {
-    "group.initial.rebalance.delay.ms": "0",
+    "group.initial.rebalance.delay.ms": "500",
     "group.consumer.min.session.timeout.ms": "5000",
     "group.consumer.session.timeout.ms": "10000",
     "group.consumer.min.heartbeat.interval.ms": "500",

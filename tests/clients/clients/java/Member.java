@@ -84,6 +84,7 @@ public final class Member implements ConsumerRebalanceListener {
     @Override
     public void onPartitionsRevoked(Collection<TopicPartition> partitions) {
         if (commitsEach()) commit();
+        partitions.forEach(partition -> printed.remove(partition.partition()));
         sayPartitions("revoked", partitions);
     }
 
@@ -102,10 +103,11 @@ public final class Member implements ConsumerRebalanceListener {
         try {
             consumer.commitSync(offsets);
             OUT.println("committed " + text);
+            printed.clear();
         } catch (KafkaException error) {
+            // During a rebalance, say: it is tried again while the partitions are its own.
             sayError(error);
         }
-        printed.clear();
     }
 
     private void fetch() {

@@ -47,7 +47,8 @@ class Member:
     def revoked(self, _, partitions):
         if self.args.commit == "each":
             self.commit()
-        self.printed.clear()
+        for each in partitions:
+            self.printed.pop(each.partition, None)
         say_partitions("revoked", [each.partition for each in partitions])
 
     def lost(self, _, partitions):
@@ -65,9 +66,10 @@ class Member:
             if failed:
                 raise KafkaException(failed[0])
             say_committed(self.printed)
+            self.printed.clear()
         except KafkaException as error:
+            # During a rebalance, say: it is tried again while the partitions are its own.
             say_error(error)
-        self.printed.clear()
 
     def fetch(self):
         wanted = [TopicPartition(self.args.topic, each.partition) for each in self.consumer.assignment()]

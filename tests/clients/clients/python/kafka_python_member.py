@@ -43,6 +43,8 @@ class Member(ConsumerRebalanceListener):
     def on_partitions_revoked(self, revoked):
         if self.args.commit == "each":
             self.commit()
+        for each in revoked:
+            self.printed.pop(each.partition, None)
         say_partitions("revoked", [each.partition for each in revoked])
 
     def on_partitions_lost(self, lost):
@@ -59,9 +61,10 @@ class Member(ConsumerRebalanceListener):
         try:
             self.consumer.commit(offsets)
             say_committed(self.printed)
+            self.printed.clear()
         except KafkaError as error:
+            # During a rebalance, say: it is tried again while the partitions are its own.
             say_error(error)
-        self.printed.clear()
 
     def fetch(self):
         found = []
