@@ -70,3 +70,10 @@ pub enum GroupError {
     #[error("the leader epoch is fenced")]
     FencedLeaderEpoch,
 }
+
+impl GroupError {
+    /// Whether another try may find the coordinator up.
+    pub const fn may_pass(&self) -> bool {
+        matches!(self, Self::NotCoordinator | Self::LoadInProgress | Self::NotAvailable(_))
+    }
+}

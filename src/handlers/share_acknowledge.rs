@@ -252,9 +252,7 @@ pub fn of_session(error: ShareSessionError) -> Refused {
 pub fn of_share(error: &ShareError) -> Refused {
     let code = match error {
         ShareError::Partition(error) => errors::of_partition(error),
-        ShareError::Group(
-            GroupError::NotCoordinator | GroupError::LoadInProgress | GroupError::NotAvailable(_),
-        ) => ErrorCode::CoordinatorNotAvailable,
+        ShareError::Group(error) if error.may_pass() => ErrorCode::CoordinatorNotAvailable,
         ShareError::Group(GroupError::FencedLeaderEpoch) => ErrorCode::NotLeaderOrFollower,
         ShareError::Group(error) => errors::of_group(error),
     };

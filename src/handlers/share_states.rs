@@ -1,22 +1,16 @@
 //! What the APIs of share groups ask of the share coordinators: states initialized, deleted, summed up.
 //!
-//! Key invariant: partitions whose states one share coordinator has are asked for together. While that coordinator is on its way
-//! up it is asked again for a while, as it may have been created for this very request.
+//! Key invariant: partitions whose states one share coordinator has are asked for together.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
-use std::time::Duration;
 
 use super::{Server, internal_topics};
-use crate::coordinator::share::{SharePartitionKey, ShareStates, StateSummary};
+use crate::coordinator::group::Turn;
+use crate::coordinator::share::{ShareActions, SharePartitionKey, ShareStates, StateSummary};
 use crate::coordinator::{GroupError, GroupId};
 use crate::metadata::SHARE_GROUP_STATE_TOPIC;
 use crate::model::{Offset, PartitionIndex, TopicPartition};
-
-/// How often a share coordinator is asked.
-const TRIES_MAX: u32 = 6;
-/// The first pause between two tries; each further one is twice as long.
-const PAUSE_FIRST: Duration = Duration::from_millis(20);
 
 /// Partitions with the answer for each.
 pub type Each<A> = BTreeMap<TopicPartition, Result<A, GroupError>>;
@@ -88,12 +82,7 @@ fn key(group: &GroupId, id: TopicPartition) -> SharePartitionKey {
 async fn each<A, F>(server: &Rc<Server>, group: &GroupId, ids: BTreeSet<TopicPartition>, event: F) -> Each<A>
 where
     A: Send + 'static,
-    F: Fn(
-            &mut ShareStates,
-            &crate::coordinator::group::Turn<'_>,
-            &mut crate::coordinator::share::ShareActions,
-            &SharePartitionKey,
-        ) -> Result<A, GroupError>
+    F: Fn(&mut ShareStates, &Turn<'_>, &mut ShareActions, &SharePartitionKey) -> Result<A, GroupError>
         + Clone
         + Send
         + 'static,
@@ -107,7 +96,12 @@ where
     }
     let mut answers = Each::new();
     for keys in coordinators.into_values() {
-        match together(server, &keys, event.clone()).await {
+        let Some(first) = keys.first() else { continue };
+        let (asked, event) = (keys.clone(), event.clone());
+        let together = server.shard().share_states(first, move |states, turn, actions| {
+            Ok(asked.iter().map(|key| event(states, turn, actions, key)).collect::<Vec<_>>())
+        });
+        match together.await {
             Ok(each) => {
                 answers.extend(keys.iter().map(SharePartitionKey::topic_partition).zip(each));
             }
@@ -117,41 +111,4 @@ where
         }
     }
     answers
-}
-
-async fn together<A, F>(
-    server: &Rc<Server>,
-    keys: &[SharePartitionKey],
-    event: F,
-) -> Result<Vec<Result<A, GroupError>>, GroupError>
-where
-    A: Send + 'static,
-    F: Fn(
-            &mut ShareStates,
-            &crate::coordinator::group::Turn<'_>,
-            &mut crate::coordinator::share::ShareActions,
-            &SharePartitionKey,
-        ) -> Result<A, GroupError>
-        + Clone
-        + Send
-        + 'static,
-{
-    let Some(first) = keys.first() else { return Ok(vec![]) };
-    let mut pause = PAUSE_FIRST;
-    for tried in 1.. {
-        let (keys, event) = (keys.to_vec(), event.clone());
-        let asked = server.shard().share_states(first, move |states, turn, actions| {
-            keys.iter().map(|key| event(states, turn, actions, key)).collect()
-        });
-        match asked.await {
-            Err(GroupError::NotCoordinator | GroupError::LoadInProgress | GroupError::NotAvailable(_))
-                if tried < TRIES_MAX =>
-            {
-                glommio::timer::sleep(pause).await;
-                pause *= 2;
-            }
-            known => return known,
-        }
-    }
-    Err(GroupError::NotCoordinator)
 }

@@ -3,7 +3,9 @@
 //! Key invariant: an answer that comes back is durable.
 
 use std::rc::Rc;
+use std::time::Duration;
 
+use super::Kind;
 use super::parked::Return;
 use crate::coordinator::group::classic::{Joined, Synced};
 use crate::coordinator::group::{Groups, Turn};
@@ -12,6 +14,11 @@ use crate::coordinator::{Actions, GroupAnswer, GroupError, Ticket, partition_of}
 use crate::metadata::{CONSUMER_OFFSETS_TOPIC, SHARE_GROUP_STATE_TOPIC};
 use crate::model::{ShardId, TopicPartition};
 use crate::shard::Shard;
+
+/// How often a share coordinator is asked.
+const TRIES_MAX: u32 = 5;
+/// The first pause between two tries; each further one is twice as long.
+const PAUSE_FIRST: Duration = Duration::from_millis(50);
 
 /// What all coordinators of the broker said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,18 +36,12 @@ impl Shard {
         A: Send + 'static,
         F: FnOnce(&mut Groups, &Turn<'_>, &mut Actions) -> A + Send + 'static,
     {
-        let id = self.coordinator_of(group)?;
-        let answer = self.on(self.owner_of(id), move |owner| async move {
-            let host = owner.hosted::<Groups>(id)?;
-            let (answer, end) = host.run(&owner, event)?;
-            host.durable(&owner, end).await?;
-            Ok(answer)
-        });
-        answer.await.unwrap_or(Err(GroupError::NotCoordinator))
+        self.ask(self.coordinator_of(group)?, event).await
     }
 
     /// Runs `event` on the share states of `key`'s coordinator partition, wherever that is. Resolves when everything appended up
-    /// to then is durable.
+    /// to then is durable. A coordinator on its way up, after a start or since it was created for this, is asked again for a
+    /// while.
     pub async fn share_states<A, F>(
         self: &Rc<Self>,
         key: &SharePartitionKey,
@@ -48,14 +49,45 @@ impl Shard {
     ) -> Result<A, GroupError>
     where
         A: Send + 'static,
-        F: FnOnce(&mut ShareStates, &Turn<'_>, &mut ShareActions) -> A + Send + 'static,
+        F: Fn(&mut ShareStates, &Turn<'_>, &mut ShareActions) -> Result<A, GroupError>
+            + Clone
+            + Send
+            + 'static,
     {
+        let mut pause = PAUSE_FIRST;
+        for _ in 1..TRIES_MAX {
+            match self.ask_share_states(key, event.clone()).await {
+                Err(error) if error.may_pass() => {
+                    glommio::timer::sleep(pause).await;
+                    pause *= 2;
+                }
+                known => return known,
+            }
+        }
+        self.ask_share_states(key, event).await
+    }
+
+    async fn ask_share_states<A: Send + 'static>(
+        self: &Rc<Self>,
+        key: &SharePartitionKey,
+        event: impl FnOnce(&mut ShareStates, &Turn<'_>, &mut ShareActions) -> Result<A, GroupError>
+        + Send
+        + 'static,
+    ) -> Result<A, GroupError> {
         let image = self.image();
         let topic = image.topic(SHARE_GROUP_STATE_TOPIC).ok_or(GroupError::NotCoordinator)?;
         let partition = key.coordinator_partition(topic.partitions.len());
-        let id = TopicPartition { topic_id: topic.id, partition };
+        self.ask(TopicPartition { topic_id: topic.id, partition }, event).await.flatten()
+    }
+
+    /// Runs `event` on the state machine of a coordinator partition, on its owner's shard.
+    async fn ask<S: Kind, A: Send + 'static>(
+        self: &Rc<Self>,
+        id: TopicPartition,
+        event: impl FnOnce(&mut S, &Turn<'_>, &mut S::Actions) -> A + Send + 'static,
+    ) -> Result<A, GroupError> {
         let answer = self.on(self.owner_of(id), move |owner| async move {
-            let host = owner.hosted::<ShareStates>(id)?;
+            let host = owner.hosted::<S>(id)?;
             let (answer, end) = host.run(&owner, event)?;
             host.durable(&owner, end).await?;
             Ok(answer)

@@ -1,4 +1,5 @@
-//! The coordinators of a shard: one state machine for each partition of `__consumer_offsets` that it owns.
+//! The coordinators of a shard: one state machine for each partition of `__consumer_offsets` and `__share_group_state` that
+//! it owns.
 //!
 //! Key invariant: a state machine serves when all of its partition's records are replayed, and only while its partition takes
 //! appends. Its rules are in `coordinator`; here its records are appended, its answers let go, and its clock is kept.
@@ -151,19 +152,20 @@ impl Shard {
             self.begin_pruning();
             if self.coordinators().metadata_changed.replace(false) {
                 self.sweep_shares();
-                for host in self.coordinators().groups.ready() {
-                    host.on_metadata(&self);
-                    glommio::yield_if_needed().await;
-                }
-                for host in self.coordinators().share_states.ready() {
-                    host.on_metadata(&self);
-                    glommio::yield_if_needed().await;
-                }
+                self.tell_of_metadata::<Groups>().await;
+                self.tell_of_metadata::<ShareStates>().await;
             }
             let next = self.look_at_the_clock().await;
             glommio::timer::sleep(TICK_MIN).await;
             let pause = next.saturating_sub(TICK_MIN);
             or(glommio::timer::sleep(pause), self.coordinators().stirred.wait()).await;
+        }
+    }
+
+    async fn tell_of_metadata<S: Kind>(self: &Rc<Self>) {
+        for host in S::hosts(self.coordinators()).ready() {
+            host.on_metadata(self);
+            glommio::yield_if_needed().await;
         }
     }
 

@@ -6,13 +6,12 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::write::{PAUSE_FIRST, TRIES_MAX, may_pass};
 use super::{Place, ShareError, Slot};
 use crate::config::group_text;
 use crate::coordinator::GroupError;
-use crate::coordinator::share::{OffsetReset, Read, SharePartition, SharePartitionKey};
+use crate::coordinator::share::{OffsetReset, SharePartition, SharePartitionKey};
 use crate::metadata::ConfigResource;
-use crate::model::{LeaderEpoch, Offset, TimestampMs};
+use crate::model::{Offset, TimestampMs};
 use crate::partition::{OffsetQuery, Partition, PartitionError};
 use crate::shard::Shard;
 
@@ -49,31 +48,13 @@ pub(super) async fn load(shard: Rc<Shard>, key: SharePartitionKey, partition: Rc
     }
 }
 
-/// Reads the state. A coordinator that is loading itself, as after a start, is waited for.
-async fn read(shard: &Rc<Shard>, key: &SharePartitionKey, epoch: LeaderEpoch) -> Result<Read, GroupError> {
-    let mut pause = PAUSE_FIRST;
-    let mut tries = 1;
-    loop {
-        let asked = key.clone();
-        let read = shard.share_states(key, move |states, _, actions| states.read(&asked, epoch, actions));
-        match read.await.flatten() {
-            Err(error) if may_pass(&error) && tries < TRIES_MAX => {
-                tries += 1;
-                glommio::timer::sleep(pause).await;
-                pause *= 2;
-            }
-            read => return read,
-        }
-    }
-}
-
 async fn loaded(
     shard: &Rc<Shard>,
     key: &SharePartitionKey,
     partition: &Rc<Partition>,
 ) -> Result<Rc<Place>, ShareError> {
-    let epoch = partition.leader_epoch();
-    let read = read(shard, key, epoch).await?;
+    let (asked, epoch) = (key.clone(), partition.leader_epoch());
+    let read = shard.share_states(key, move |states, _, actions| states.read(&asked, epoch, actions)).await?;
     if read.state_epoch == 0 && read.start == Offset::NONE {
         return Err(GroupError::UnknownTopicOrPartition.into());
     }

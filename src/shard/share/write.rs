@@ -5,16 +5,10 @@
 //! again.
 
 use std::rc::Rc;
-use std::time::Duration;
 
 use super::{Place, Shard};
 use crate::coordinator::GroupError;
 use crate::coordinator::share::Write;
-
-/// How often a write is tried.
-pub(super) const TRIES_MAX: u32 = 5;
-/// The first pause between two tries; each further one is twice as long.
-pub(super) const PAUSE_FIRST: Duration = Duration::from_millis(50);
 
 impl Shard {
     /// Begins to write what is to be written, unless that is under way.
@@ -28,7 +22,7 @@ impl Shard {
         glommio::spawn_local(async move {
             let mut next = Some(first);
             while let Some(write) = next {
-                let written = shard.write_until_known(&place, write).await;
+                let written = shard.write_states(&place, write).await;
                 shard.settle_write(&place, &written);
                 next = place.state.borrow_mut().take_write();
             }
@@ -37,28 +31,13 @@ impl Shard {
         .detach();
     }
 
-    async fn write_until_known(self: &Rc<Self>, place: &Place, write: Write) -> Result<(), GroupError> {
-        let mut pause = PAUSE_FIRST;
-        for _ in 1..TRIES_MAX {
-            match self.write_once(place, write.clone()).await {
-                Err(error) if may_pass(&error) => {
-                    glommio::timer::sleep(pause).await;
-                    pause *= 2;
-                }
-                known => return known,
-            }
-        }
-        self.write_once(place, write).await
-    }
-
-    async fn write_once(self: &Rc<Self>, place: &Place, write: Write) -> Result<(), GroupError> {
+    async fn write_states(self: &Rc<Self>, place: &Place, write: Write) -> Result<(), GroupError> {
         let key = place.key.clone();
-        self.share_states(&place.key, move |states, turn, actions| {
+        let written = self.share_states(&place.key, move |states, turn, actions| {
             let updates_max = turn.settings.share.updates_per_snapshot;
             states.write(&key, &write, (turn.now, updates_max), actions)
-        })
-        .await
-        .and_then(|written| written)
+        });
+        written.await
     }
 
     fn settle_write(self: &Rc<Self>, place: &Rc<Place>, written: &Result<(), GroupError>) {
@@ -74,16 +53,11 @@ impl Shard {
                 "the state of share partition {} is not written: {error}",
                 place.key.coordinator_key()
             );
-            if !may_pass(error) {
+            if !error.may_pass() {
                 self.forget_share(&place.key, Some(place));
             }
         }
         self.watch_locks(place);
         place.wake();
     }
-}
-
-/// Whether another try may find the coordinator up.
-pub(super) fn may_pass(error: &GroupError) -> bool {
-    matches!(error, GroupError::NotCoordinator | GroupError::LoadInProgress | GroupError::NotAvailable(_))
 }
