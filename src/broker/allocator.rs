@@ -1,21 +1,26 @@
-//! The process's allocator: the system's, except that very large requests get address space without a promise of memory.
+//! The process's allocator: mimalloc, except that very large requests get address space without a promise of memory.
 //!
 //! The kafka-protocol crate reserves as many array elements as a peer claims. For requests `protocol::decode` finds the
 //! counts out before; this is the second line, for whatever else decodes a message: a claim of a terabyte is then address
-//! space that goes back when decoding fails, where the system's allocator would refuse and the process abort.
+//! space that goes back when decoding fails, where another allocator would refuse and the process abort.
+//!
+//! Why mimalloc: what one shard allocates another often frees (a batch and its answer travel), and what is freed should be
+//! used again before it is given back, since fresh memory costs a page fault for each page.
 //!
 //! Key invariant: which of the two allocators serves a block follows from its layout alone, so it is freed where it came
 //! from. Memory is still used page by page as it is touched, and bounded by those who touch it.
 
 use rustix::mm::{MapFlags, MremapFlags, ProtFlags, mmap_anonymous, mremap, munmap};
-use std::alloc::{GlobalAlloc, Layout, System};
+use std::alloc::{GlobalAlloc, Layout};
 use std::ptr::null_mut;
+
+use mimalloc::MiMalloc as General;
 
 /// Blocks of this size and more are mapped without reserving memory (`MAP_NORESERVE`). No block of the data path is so
 /// large: the largest are frames, which are far smaller by default.
 pub const UNRESERVED_FROM_BYTES: usize = 64 << 20;
 
-/// Mappings begin at a page; blocks that need more are left to the system's allocator.
+/// Mappings begin at a page; blocks that need more are left to the general one.
 const ALIGN_BYTES_MAX: usize = 4096;
 
 #[global_allocator]
@@ -36,7 +41,7 @@ fn map(bytes: usize) -> *mut u8 {
     unsafe { mmap_anonymous(null_mut(), bytes, protection, flags) }.map_or(null_mut(), |pages| pages.cast())
 }
 
-// SAFETY: a block is a mapping of its own or the system allocator's, by `is_unreserved` of its layout; either way it is
+// SAFETY: a block is a mapping of its own or the general one's, by `is_unreserved` of its layout; either way it is
 // valid, aligned and not shared until it is freed with that layout. No function here unwinds.
 unsafe impl GlobalAlloc for UnreservedAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -44,7 +49,7 @@ unsafe impl GlobalAlloc for UnreservedAllocator {
             map(layout.size())
         } else {
             // SAFETY: the caller's promises are passed on.
-            unsafe { System.alloc(layout) }
+            unsafe { General.alloc(layout) }
         }
     }
 
@@ -53,7 +58,7 @@ unsafe impl GlobalAlloc for UnreservedAllocator {
             map(layout.size())
         } else {
             // SAFETY: the caller's promises are passed on.
-            unsafe { System.alloc_zeroed(layout) }
+            unsafe { General.alloc_zeroed(layout) }
         }
     }
 
@@ -63,7 +68,7 @@ unsafe impl GlobalAlloc for UnreservedAllocator {
             let _ = unsafe { munmap(block.cast(), layout.size()) };
         } else {
             // SAFETY: the caller's promises are passed on.
-            unsafe { System.dealloc(block, layout) }
+            unsafe { General.dealloc(block, layout) }
         }
     }
 
@@ -72,7 +77,7 @@ unsafe impl GlobalAlloc for UnreservedAllocator {
         let new_layout = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
         match (is_unreserved(layout), is_unreserved(new_layout)) {
             // SAFETY: the caller's promises are passed on.
-            (false, false) => unsafe { System.realloc(block, layout, new_size) },
+            (false, false) => unsafe { General.realloc(block, layout, new_size) },
             // SAFETY: the block is a mapping of the old size and may move; on failure it stays as it is.
             (true, true) => unsafe {
                 let moved = mremap(block.cast(), layout.size(), new_size, MremapFlags::MAYMOVE);

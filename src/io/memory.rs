@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::pages;
+use super::pages::{self, Unit};
 
 /// What direct writes are aligned to. The device here says 512, its physical block is 4096, and so is a page.
 pub const BLOCK_BYTES: u64 = 4096;
@@ -25,7 +25,7 @@ pub const fn align_up(position: u64) -> u64 {
     align_down(position + (BLOCK_BYTES - 1))
 }
 
-/// Whole blocks that any thread may free: one block is a page of the pool, more are an allocation of their own.
+/// Whole blocks that any thread may free: from the pool if it has that size, else an allocation of their own.
 struct Memory {
     pointer: NonNull<u8>,
     layout: Layout,
@@ -39,12 +39,11 @@ unsafe impl Sync for Memory {}
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        if self.layout.size() == pages::PAGE_BYTES {
-            // SAFETY: taken from the pool in `Memory::new`, since its size is that of a page; given back only here.
-            unsafe { pages::give(self.pointer) }
-        } else {
+        match Unit::of_bytes(self.layout.size()) {
+            // SAFETY: taken from the pool in `Memory::new`, since its size is that of a unit; given back only here.
+            Some(unit) => unsafe { pages::give(unit, self.pointer) },
             // SAFETY: allocated in `Memory::new` with this layout, and freed only here.
-            unsafe { dealloc(self.pointer.as_ptr(), self.layout) }
+            None => unsafe { dealloc(self.pointer.as_ptr(), self.layout) },
         }
     }
 }
@@ -55,8 +54,8 @@ impl Memory {
         let bytes = capacity.max(1).next_multiple_of(BLOCK_BYTES as usize);
         let layout = Layout::from_size_align(bytes, BLOCK_BYTES as usize)
             .expect("a capacity fits into the address space");
-        if bytes == pages::PAGE_BYTES {
-            return Self { pointer: pages::take(), layout };
+        if let Some(unit) = Unit::of_bytes(bytes) {
+            return Self { pointer: pages::take(unit), layout };
         }
         // SAFETY: the layout's size is not zero.
         let pointer = unsafe { alloc(layout) };
@@ -90,13 +89,6 @@ impl AppendBuffer {
     /// Memory of at least `capacity` bytes, in whole blocks.
     pub fn new(capacity: usize) -> Self {
         Self { memory: Arc::new(Memory::new(capacity)), len: 0 }
-    }
-
-    /// The same memory, empty, if no slice of it is held any more.
-    pub fn reuse(mut self) -> Option<Self> {
-        Arc::get_mut(&mut self.memory)?;
-        self.len = 0;
-        Some(self)
     }
 
     /// Bytes that the memory can hold.
@@ -161,19 +153,6 @@ mod tests {
         drop(buffer);
         let read = std::thread::spawn(move || slice.to_vec()).join().expect("the reader runs");
         assert_eq!(read, b"Hello");
-    }
-
-    #[test]
-    fn memory_is_used_again_only_when_no_slice_is_left() {
-        let mut buffer = AppendBuffer::new(10);
-        buffer.append(b"hello", |_| {});
-        let slice = buffer.slice(0..5);
-        assert!(buffer.reuse().is_none());
-        assert_eq!(&slice[..], b"hello");
-        let mut buffer = AppendBuffer::new(10);
-        buffer.append(b"hello", |_| {});
-        drop(buffer.slice(0..5));
-        assert_eq!(buffer.reuse().map(|buffer| buffer.len()), Some(0));
     }
 
     #[test]

@@ -18,8 +18,6 @@ use crate::model::{Offset, TimestampMs};
 const CHUNK_BYTES_MIN: usize = 4 << 10;
 /// The largest chunk, unless one batch is larger.
 const CHUNK_BYTES_MAX: usize = 512 << 10;
-/// Evicted chunks whose memory is kept for the next.
-const SPARE_CHUNKS_MAX: usize = 8;
 /// A chunk that fills within this time is followed by one twice as large.
 const FILLS_FAST_MS: i64 = 1_000;
 /// A chunk that takes longer than this to fill is followed by one half as large.
@@ -33,19 +31,12 @@ pub struct BatchCache {
     used_bytes: Cell<u64>,
     /// Oldest first; entries of chunks that are gone are dropped when met.
     chunks: RefCell<VecDeque<Weak<Chunk>>>,
-    /// Memory of evicted chunks of the largest size: fresh pages cost more than the copy into them.
-    spare: RefCell<Vec<AppendBuffer>>,
 }
 
 impl BatchCache {
     /// A cache of at most `budget_bytes`, exceeded only by what is not in its file yet.
     pub fn new(budget_bytes: u64) -> Rc<Self> {
-        Rc::new(Self {
-            budget_bytes,
-            used_bytes: Cell::new(0),
-            chunks: RefCell::default(),
-            spare: RefCell::default(),
-        })
+        Rc::new(Self { budget_bytes, used_bytes: Cell::new(0), chunks: RefCell::default() })
     }
 
     /// Bytes of memory that chunks take now.
@@ -56,12 +47,6 @@ impl BatchCache {
     /// The bound.
     pub fn budget_bytes(&self) -> u64 {
         self.budget_bytes
-    }
-
-    /// Memory for a chunk, used before if it can be.
-    fn buffer(&self, bytes: usize) -> AppendBuffer {
-        let spare = if bytes == CHUNK_BYTES_MAX { self.spare.borrow_mut().pop() } else { None };
-        spare.unwrap_or_else(|| AppendBuffer::new(bytes))
     }
 
     fn admit(&self, chunk: &Rc<Chunk>) {
@@ -143,7 +128,7 @@ impl Chunk {
             };
             size.clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX)
         });
-        let buffer = cache.buffer(wanted.max(bytes));
+        let buffer = AppendBuffer::new(wanted.max(bytes));
         let chunk = Rc::new(Self {
             cache: cache.clone(),
             charge_bytes: buffer.capacity() as u64,
@@ -223,11 +208,8 @@ impl Chunk {
 
     /// Gives the memory back; slices that readers hold live on.
     pub(super) fn evict(&self) {
-        let Some(content) = self.content.borrow_mut().take() else { return };
-        self.cache.used_bytes.set(self.cache.used_bytes.get() - self.charge_bytes);
-        let mut spare = self.cache.spare.borrow_mut();
-        if content.buffer.capacity() == CHUNK_BYTES_MAX && spare.len() < SPARE_CHUNKS_MAX {
-            spare.extend(content.buffer.reuse());
+        if self.content.borrow_mut().take().is_some() {
+            self.cache.used_bytes.set(self.cache.used_bytes.get() - self.charge_bytes);
         }
     }
 }

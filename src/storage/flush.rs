@@ -370,12 +370,16 @@ impl State {
 
     fn group_of(&self, segment: &Segment, bypass: bool) -> Group {
         let from = align_down(segment.written);
-        let parts = self
+        // From the newest back: a segment has thousands of chunks, and what is written lies in the older ones.
+        let mut parts = self
             .chunks
             .iter()
-            .filter(|chunk| chunk.segment == segment.base)
+            .rev()
+            .skip_while(|chunk| chunk.segment > segment.base)
+            .take_while(|chunk| chunk.segment == segment.base && chunk.end() > from)
             .filter_map(|chunk| chunk.bytes(from, segment.size))
             .collect::<Vec<_>>();
+        parts.reverse();
         Group {
             segment: segment.base,
             from,
