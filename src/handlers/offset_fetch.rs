@@ -3,6 +3,7 @@
 //! Key invariant: what is answered is durable. There are no transactions yet, so every offset is stable; a group or offset
 //! that is not there answers -1 and no error.
 
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use kafka_protocol::protocol::StrBytes;
@@ -19,25 +20,45 @@ use crate::protocol::offset_fetch::{
     OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponseTopic,
 };
 
+/// Groups of one request that are asked at the same time: their coordinators are on all shards.
+const GROUPS_AT_ONCE_MAX: usize = 16;
 /// From this version on topics are named by id.
 const TOPIC_IDS_FROM: i16 = 10;
 /// From this version on a group has an error of its own; before, its partitions have it.
 const GROUP_ERROR_FROM: i16 = 2;
 
-/// Answers each group.
+/// Answers each group, in the order of the request.
 pub async fn handle(server: &Rc<Server>, request: OffsetFetchRequest, version: i16) -> OffsetFetchResponse {
     let mut groups = Vec::with_capacity(request.groups.len());
+    let mut asked = VecDeque::with_capacity(GROUPS_AT_ONCE_MAX.min(request.groups.len()));
     for group in request.groups {
-        let fetch = fetch_of(&group, version);
-        let id = group.group_id.to_string();
-        let event =
-            server.shard().groups(&group.group_id, move |groups, turn, _| groups.fetch(&id, &fetch, turn));
-        groups.push(match event.await.and_then(|answer| answer) {
-            Ok(topics) => answer(group.group_id, topics, version),
-            Err(refusal) => refuse(group, errors::of_group(&refusal), version),
-        });
+        if asked.len() == GROUPS_AT_ONCE_MAX
+            && let Some(first) = asked.pop_front()
+        {
+            groups.push(first.await);
+        }
+        let server = server.clone();
+        asked.push_back(glommio::spawn_local(async move { fetch(&server, group, version).await }));
+    }
+    for group in asked {
+        groups.push(group.await);
     }
     OffsetFetchResponse { groups, ..OffsetFetchResponse::default() }
+}
+
+async fn fetch(
+    server: &Rc<Server>,
+    group: OffsetFetchRequestGroup,
+    version: i16,
+) -> OffsetFetchResponseGroup {
+    let fetch = fetch_of(&group, version);
+    let id = group.group_id.to_string();
+    let event =
+        server.shard().groups(&group.group_id, move |groups, turn, _| groups.fetch(&id, &fetch, turn));
+    match event.await.flatten() {
+        Ok(topics) => answer(group.group_id, topics, version),
+        Err(refusal) => refuse(group, errors::of_group(&refusal), version),
+    }
 }
 
 fn fetch_of(group: &OffsetFetchRequestGroup, version: i16) -> FetchOffsets {

@@ -51,6 +51,9 @@ pub async fn summaries(
     group: &GroupId,
     ids: BTreeSet<TopicPartition>,
 ) -> Each<Option<StateSummary>> {
+    if server.shard().image().topic(SHARE_GROUP_STATE_TOPIC).is_none() {
+        return ids.into_iter().map(|id| (id, Ok(None))).collect();
+    }
     each(server, group, ids, |states, _, _, key| Ok(states.summary(key))).await
 }
 

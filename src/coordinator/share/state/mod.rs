@@ -21,6 +21,9 @@ use crate::model::{LeaderEpoch, Offset, TimestampMs};
 /// Batches that one share partition may keep; more than its locks allow can only come from a faulty leader.
 const BATCHES_MAX: usize = 100_000;
 
+/// The number of records that are done with, until the partition's leader tells it.
+const DONE_UNKNOWN: i32 = -1;
+
 /// What an event wants done.
 #[derive(Debug, Default)]
 pub struct ShareActions {
@@ -60,8 +63,9 @@ pub struct ShareStates {
 }
 
 impl ShareStates {
-    /// Begins a state anew: without a start offset ([`Offset::NONE`]), which the partition's leader then finds, or with one. The
-    /// same again changes nothing.
+    /// Begins a state without a start offset ([`Offset::NONE`]), which the partition's leader then finds; the same again changes
+    /// nothing. Or sets where it goes on: from then on whoever read it before is fenced, although the group may have no newer
+    /// epoch since, so the state's runs ahead of it.
     pub fn initialize(
         &mut self,
         key: &SharePartitionKey,
@@ -70,20 +74,19 @@ impl ShareStates {
         actions: &mut ShareActions,
     ) -> Result<(), GroupError> {
         let before = self.states.get(key);
-        if before.is_some_and(|state| state.state_epoch > state_epoch) {
-            return Err(GroupError::FencedStateEpoch);
-        }
-        if before.is_some_and(|state| {
-            state.state_epoch == state_epoch && (start == Offset::NONE || state.start == start)
-        }) {
-            return Ok(());
-        }
+        let known_epoch = before.map(|state| state.state_epoch);
+        let state_epoch = match known_epoch {
+            Some(known) if start != Offset::NONE => state_epoch.max(known.saturating_add(1)),
+            Some(known) if known > state_epoch => return Err(GroupError::FencedStateEpoch),
+            Some(known) if known == state_epoch => return Ok(()),
+            _ => state_epoch,
+        };
         let state = State {
             snapshot_epoch: before.map_or(0, |state| state.snapshot_epoch.saturating_add(1)),
             state_epoch,
             leader_epoch: before.map_or(LeaderEpoch(0), |state| state.leader_epoch),
             start,
-            done_records: 0,
+            done_records: DONE_UNKNOWN,
             created_at: now,
             written_at: now,
             batches: vec![],
