@@ -65,14 +65,12 @@ async fn alter(
         groups.share_alter_offsets(&id, partitions, turn, actions)
     });
     let change = begun.await.flatten()?;
-    let ids = change.partitions;
-    if ids.is_empty() {
+    if change.partitions.is_empty() {
         return Ok(share_states::Each::new());
     }
     // Kafka's clients send offsets of 0 and more; others would be taken for none.
     let starts = starts.into_iter().map(|(id, start)| (id, start.max(Offset::ZERO))).collect();
     let altered = share_states::initialize(server, group, change.state_epoch, starts).await;
-    share_states::forget(server, group, ids).await;
     let done = altered.iter().filter(|(_, outcome)| outcome.is_ok()).map(|(id, _)| *id).collect();
     let id = group.clone();
     let told = server.shard().groups(group.as_str(), move |groups, turn, actions| {

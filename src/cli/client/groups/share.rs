@@ -53,15 +53,8 @@ impl Position {
 
 /// Where the group is on every partition that it has to do with.
 pub async fn fetch(cluster: &Cluster, group: &str) -> Result<ByPartition<Position>, ClientError> {
-    let entry = DescribeShareGroupOffsetsRequestGroup {
-        group_id: text(group),
-        topics: None,
-        ..DescribeShareGroupOffsetsRequestGroup::default()
-    };
-    let request = DescribeShareGroupOffsetsRequest {
-        groups: vec![entry],
-        ..DescribeShareGroupOffsetsRequest::default()
-    };
+    let entry = DescribeShareGroupOffsetsRequestGroup { group_id: text(group), topics: None };
+    let request = DescribeShareGroupOffsetsRequest { groups: vec![entry] };
     at_coordinator(cluster, group, async |_, connection| {
         let version = connection.version_of::<DescribeShareGroupOffsetsRequest>()?;
         let answer = connection.call(&request).await?;

@@ -1,7 +1,7 @@
 //! The share coordinator of one partition of `__share_group_state` (KIP-932): keeps for each share partition where it starts
 //! and what has become of the records after that.
 //!
-//! Key invariants: whoever writes with an older state epoch or leader epoch than the newest one known is fenced. A snapshot
+//! Key invariants: whoever writes with another state epoch than the state's, or with an older leader epoch, is fenced. A snapshot
 //! stands before the updates that build on it; after so many updates a new snapshot replaces both, so what a start has to read
 //! is bounded once older records are deleted. Replaying the records that were pushed gives the same state.
 
@@ -139,7 +139,8 @@ impl ShareStates {
         if write.leader_epoch < state.leader_epoch.get() {
             return Err(GroupError::FencedLeaderEpoch);
         }
-        if write.state_epoch < state.state_epoch {
+        // A newer one is of a state that was deleted since, when this one had not begun.
+        if write.state_epoch != state.state_epoch {
             return Err(GroupError::FencedStateEpoch);
         }
         let start = if write.start == Offset::NONE { state.start } else { write.start };
@@ -147,15 +148,13 @@ impl ShareStates {
         if batches.len() > BATCHES_MAX {
             return Err(GroupError::InvalidRequest("The share partition has too many batches.".to_owned()));
         }
-        let rises = write.state_epoch > state.state_epoch;
         state.leader_epoch = LeaderEpoch(write.leader_epoch);
-        state.state_epoch = write.state_epoch;
         state.start = start;
         state.batches = batches;
         state.done_records = i32::try_from(write.done_records).unwrap_or(i32::MAX);
         state.written_at = now;
         state.updates = state.updates.saturating_add(1);
-        if rises || state.updates > updates_max {
+        if state.updates > updates_max {
             let next = State {
                 snapshot_epoch: state.snapshot_epoch.saturating_add(1),
                 created_at: now,

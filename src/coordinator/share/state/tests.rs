@@ -100,6 +100,9 @@ fn older_epochs_are_fenced() {
     assert_eq!(world.write(0, &write(2, 5, 10, vec![])), Err(GroupError::FencedStateEpoch));
     assert_eq!(world.initialize(0, 2, -1), Err(GroupError::FencedStateEpoch));
     assert_eq!(world.read(0, 5).unwrap().start, Offset(4), "set anew");
+    world.event(|states, actions| states.delete(&key(0), actions));
+    world.initialize(0, 2, -1).unwrap();
+    assert_eq!(world.write(0, &write(3, 5, 10, vec![])), Err(GroupError::FencedStateEpoch), "it is gone");
 }
 
 #[test]
