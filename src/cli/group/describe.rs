@@ -76,7 +76,7 @@ fn heading(standing: &Standing) -> String {
         0 => "no active members".to_owned(),
         count => output::counted(count as u64, "member"),
     };
-    let lag = output::grouped(standing.lag());
+    let lag = standing.lag().map_or_else(|| "-".to_owned(), output::grouped);
     format!("Group {}: {}, {}, {members}, lag {lag}.", facts.group, facts.kind, facts.state)
 }
 

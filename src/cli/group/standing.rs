@@ -56,9 +56,9 @@ impl Reached {
 }
 
 impl Standing {
-    /// The sum of the lags that are known.
-    pub fn lag(&self) -> u64 {
-        self.rows.iter().filter_map(|row| row.lag).fold(0, u64::saturating_add)
+    /// The sum of the lags that are known; `None` if the group has offsets but no lag is known.
+    pub fn lag(&self) -> Option<u64> {
+        sum(&self.rows)
     }
 
     /// Asks where the group of these facts stands.
@@ -119,6 +119,15 @@ fn each<A, B>(all: ByPartition<A>, of: impl Fn(A) -> Option<B>) -> ByPartition<B
     topics.collect()
 }
 
+fn sum(rows: &[Row]) -> Option<u64> {
+    let mut known = rows.iter().filter_map(|row| row.lag).peekable();
+    let asked = rows.iter().any(|row| row.offset.is_some() && row.end.is_some());
+    if asked && known.peek().is_none() {
+        return None;
+    }
+    Some(known.fold(0, u64::saturating_add))
+}
+
 fn reader_of(facts: &GroupFacts, topic: &str, partition: PartitionIndex) -> Option<usize> {
     if facts.kind == GroupType::Share {
         return None;
@@ -153,5 +162,20 @@ mod tests {
         assert_eq!(lag(Some(3), Some(10), Lag::Told(2)), Some(2));
         assert_eq!(lag(Some(3), None, Lag::Told(2)), Some(2));
         assert_eq!(lag(Some(3), Some(10), Lag::Unknown), None);
+    }
+    #[test]
+    fn a_sum_of_lags_is_not_made_up_of_none() {
+        let row = |offset: Option<i64>, lag: Option<u64>| Row {
+            topic: "t".to_owned(),
+            partition: PartitionIndex(0),
+            offset: offset.map(Offset),
+            end: Some(Offset(9)),
+            lag,
+            member: None,
+        };
+        assert_eq!(sum(&[]), Some(0));
+        assert_eq!(sum(&[row(None, None)]), Some(0), "nothing was read, so nothing is behind");
+        assert_eq!(sum(&[row(Some(1), Some(2)), row(Some(1), None), row(Some(1), Some(3))]), Some(5));
+        assert_eq!(sum(&[row(Some(1), None)]), None);
     }
 }
