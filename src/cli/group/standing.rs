@@ -163,6 +163,7 @@ mod tests {
         assert_eq!(lag(Some(3), None, Lag::Told(2)), Some(2));
         assert_eq!(lag(Some(3), Some(10), Lag::Unknown), None);
     }
+
     #[test]
     fn a_sum_of_lags_is_not_made_up_of_none() {
         let row = |offset: Option<i64>, lag: Option<u64>| Row {
