@@ -1,4 +1,7 @@
 //! DescribeShareGroupOffsets (KIP-932, KIP-1226): where a share group is on its partitions, and how far behind.
+//!
+//! Key invariant: what there is no state of, be it for want of the group, the topic or the partition, is no error: it has the
+//! start offset -1, and no lag.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -8,7 +11,6 @@ use super::{Server, errors, share_states};
 use crate::coordinator::share::StateSummary;
 use crate::coordinator::{GroupError, GroupId};
 use crate::model::{Offset, PartitionIndex, TopicId, TopicPartition};
-use crate::protocol::ErrorCode;
 use crate::protocol::share_group_offsets::{
     DescribeShareGroupOffsetsRequest, DescribeShareGroupOffsetsRequestGroup,
     DescribeShareGroupOffsetsRequestTopic, DescribeShareGroupOffsetsResponse,
@@ -37,13 +39,14 @@ async fn describe(
         group_id: text(asked.group_id.as_str()),
         ..DescribeShareGroupOffsetsResponseGroup::default()
     };
-    let name = asked.group_id.to_string();
-    let known = server.shard().groups(&asked.group_id, move |groups, _, _| {
-        groups.share(&name).map(|group| group.state_partitions())
-    });
-    match known.await.flatten() {
+    let (asked, known) = match asked.topics {
+        Some(topics) => (topics, Ok(BTreeSet::new())),
+        None => (vec![], initialized(server, asked.group_id.to_string()).await),
+    };
+    match known {
         Ok(known) => {
-            let topics = topics(server, &GroupId::from(asked.group_id.as_str()), asked.topics, known).await;
+            let group = GroupId::from(answer.group_id.as_str());
+            let topics = topics(server, &group, asked, known).await;
             DescribeShareGroupOffsetsResponseGroup { topics, ..answer }
         }
         Err(error) => DescribeShareGroupOffsetsResponseGroup {
@@ -54,41 +57,54 @@ async fn describe(
     }
 }
 
+/// All that the group has state of; nothing if there is no such share group.
+async fn initialized(server: &Rc<Server>, group: String) -> Result<BTreeSet<TopicPartition>, GroupError> {
+    let id = group.clone();
+    let known = server.shard().groups(&id, move |groups, _, _| {
+        groups.share(&group).map_or_else(|_| BTreeSet::new(), |group| group.initialized_partitions().clone())
+    });
+    known.await
+}
+
+/// Describes the partitions of `asked` and those of `known`.
 async fn topics(
     server: &Rc<Server>,
     group: &GroupId,
-    asked: Option<Vec<DescribeShareGroupOffsetsRequestTopic>>,
+    asked: Vec<DescribeShareGroupOffsetsRequestTopic>,
     known: BTreeSet<TopicPartition>,
 ) -> Vec<DescribeShareGroupOffsetsResponseTopic> {
     let image = server.shard().image();
-    let mut unknown = vec![];
-    let ids: BTreeSet<TopicPartition> = match asked {
-        None => known,
-        Some(topics) => {
-            let mut ids = BTreeSet::new();
-            for topic in topics {
-                match image.topic(&topic.topic_name) {
-                    Some(found) => ids.extend(topic.partitions.iter().map(|index| TopicPartition {
-                        topic_id: found.id,
-                        partition: PartitionIndex(*index),
-                    })),
-                    None => unknown.push(not_there(&topic)),
-                }
-            }
-            ids
-        }
-    };
     let mut answers: BTreeMap<TopicId, DescribeShareGroupOffsetsResponseTopic> = BTreeMap::new();
+    let (mut ids, mut absent, mut unknown) = (known, BTreeSet::new(), vec![]);
+    for topic in asked {
+        let Some(found) = image.topic(&topic.topic_name) else {
+            unknown.push(not_there(&topic));
+            continue;
+        };
+        for partition in topic.partitions.iter().copied().map(PartitionIndex) {
+            let there = if found.partition(partition).is_some() { &mut ids } else { &mut absent };
+            there.insert(TopicPartition { topic_id: found.id, partition });
+        }
+        answers.entry(found.id).or_insert_with(|| named(found.id, &found.name));
+    }
+    for id in absent {
+        let topic = answers.entry(id.topic_id).or_default();
+        topic.partitions.push(stateless(id.partition.get()));
+    }
     for (id, summary) in share_states::summaries(server, group, ids).await {
         let name = image.topic_by_id(id.topic_id).map(|topic| topic.name.as_str()).unwrap_or_default();
-        let topic = answers.entry(id.topic_id).or_insert_with(|| DescribeShareGroupOffsetsResponseTopic {
-            topic_name: text(name),
-            topic_id: id.topic_id,
-            ..DescribeShareGroupOffsetsResponseTopic::default()
-        });
+        let topic = answers.entry(id.topic_id).or_insert_with(|| named(id.topic_id, name));
         topic.partitions.push(partition(server, id, summary).await);
     }
     answers.into_values().chain(unknown).collect()
+}
+
+fn named(id: TopicId, name: &str) -> DescribeShareGroupOffsetsResponseTopic {
+    DescribeShareGroupOffsetsResponseTopic {
+        topic_name: text(name),
+        topic_id: id,
+        ..DescribeShareGroupOffsetsResponseTopic::default()
+    }
 }
 
 async fn partition(
@@ -96,12 +112,7 @@ async fn partition(
     id: TopicPartition,
     summary: Result<Option<StateSummary>, GroupError>,
 ) -> DescribeShareGroupOffsetsResponsePartition {
-    let mut answer = DescribeShareGroupOffsetsResponsePartition {
-        partition_index: id.partition.get(),
-        start_offset: Offset::NONE.get(),
-        lag: -1,
-        ..DescribeShareGroupOffsetsResponsePartition::default()
-    };
+    let mut answer = stateless(id.partition.get());
     match summary {
         Ok(Some(summary)) => {
             answer.start_offset = summary.start.get();
@@ -127,19 +138,20 @@ async fn lag(server: &Rc<Server>, id: TopicPartition, summary: &StateSummary) ->
     Some((high_watermark.since(summary.start) - i64::from(summary.done_records)).max(0))
 }
 
-fn not_there(topic: &DescribeShareGroupOffsetsRequestTopic) -> DescribeShareGroupOffsetsResponseTopic {
-    let code = ErrorCode::UnknownTopicOrPartition;
-    let partition = |index: &i32| DescribeShareGroupOffsetsResponsePartition {
-        partition_index: *index,
+/// A partition without state.
+fn stateless(index: i32) -> DescribeShareGroupOffsetsResponsePartition {
+    DescribeShareGroupOffsetsResponsePartition {
+        partition_index: index,
         start_offset: Offset::NONE.get(),
         lag: -1,
-        error_code: code.code(),
-        error_message: Some(text(code.message())),
         ..DescribeShareGroupOffsetsResponsePartition::default()
-    };
+    }
+}
+
+fn not_there(topic: &DescribeShareGroupOffsetsRequestTopic) -> DescribeShareGroupOffsetsResponseTopic {
     DescribeShareGroupOffsetsResponseTopic {
         topic_name: text(topic.topic_name.as_str()),
-        partitions: topic.partitions.iter().map(partition).collect(),
+        partitions: topic.partitions.iter().map(|index| stateless(*index)).collect(),
         ..DescribeShareGroupOffsetsResponseTopic::default()
     }
 }

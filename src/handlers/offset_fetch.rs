@@ -3,6 +3,7 @@
 //! Key invariant: what is answered is durable. There are no transactions yet, so every offset is stable; a group or offset
 //! that is not there answers -1 and no error.
 
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use kafka_protocol::protocol::StrBytes;
@@ -19,25 +20,57 @@ use crate::protocol::offset_fetch::{
     OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponseTopic,
 };
 
+/// Groups of one request that are asked at the same time: their coordinators are on all shards.
+const GROUPS_AT_ONCE_MAX: usize = 16;
 /// From this version on topics are named by id.
 const TOPIC_IDS_FROM: i16 = 10;
 /// From this version on a group has an error of its own; before, its partitions have it.
 const GROUP_ERROR_FROM: i16 = 2;
 
-/// Answers each group.
+/// Answers each group, in the order of the request.
 pub async fn handle(server: &Rc<Server>, request: OffsetFetchRequest, version: i16) -> OffsetFetchResponse {
-    let mut groups = Vec::with_capacity(request.groups.len());
-    for group in request.groups {
-        let fetch = fetch_of(&group, version);
-        let id = group.group_id.to_string();
-        let event =
-            server.shard().groups(&group.group_id, move |groups, turn, _| groups.fetch(&id, &fetch, turn));
-        groups.push(match event.await.and_then(|answer| answer) {
-            Ok(topics) => answer(group.group_id, topics, version),
-            Err(refusal) => refuse(group, errors::of_group(&refusal), version),
-        });
-    }
+    let asked = request.groups.into_iter().map(|group| {
+        let server = server.clone();
+        async move { fetch(&server, group, version).await }
+    });
+    let groups = in_order(asked, GROUPS_AT_ONCE_MAX).await;
     OffsetFetchResponse { groups, ..OffsetFetchResponse::default() }
+}
+
+/// Awaits all of `asked`, at most `at_once_max` at the same time; answers in their order.
+async fn in_order<A: 'static>(
+    asked: impl Iterator<Item = impl Future<Output = A> + 'static>,
+    at_once_max: usize,
+) -> Vec<A> {
+    let mut answers = Vec::with_capacity(asked.size_hint().0);
+    let mut running = VecDeque::with_capacity(at_once_max);
+    for one in asked {
+        if running.len() == at_once_max
+            && let Some(first) = running.pop_front()
+        {
+            answers.push(first.await);
+        }
+        running.push_back(glommio::spawn_local(one));
+    }
+    for one in running {
+        answers.push(one.await);
+    }
+    answers
+}
+
+async fn fetch(
+    server: &Rc<Server>,
+    group: OffsetFetchRequestGroup,
+    version: i16,
+) -> OffsetFetchResponseGroup {
+    let fetch = fetch_of(&group, version);
+    let id = group.group_id.to_string();
+    let event =
+        server.shard().groups(&group.group_id, move |groups, turn, _| groups.fetch(&id, &fetch, turn));
+    match event.await.flatten() {
+        Ok(topics) => answer(group.group_id, topics, version),
+        Err(refusal) => refuse(group, errors::of_group(&refusal), version),
+    }
 }
 
 fn fetch_of(group: &OffsetFetchRequestGroup, version: i16) -> FetchOffsets {
@@ -98,6 +131,8 @@ fn refuse(group: OffsetFetchRequestGroup, code: ErrorCode, version: i16) -> Offs
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
     use crate::model::{LeaderEpoch, Offset};
 
@@ -114,6 +149,30 @@ mod tests {
             id: TopicId(uuid::Uuid::from_u128(id)),
             partitions: vec![partition],
         }
+    }
+
+    #[test]
+    fn groups_are_asked_at_the_same_time_and_answered_in_order() {
+        let executor = glommio::LocalExecutorBuilder::default().io_memory(1 << 20).make().unwrap();
+        executor.run(async {
+            let running = Rc::new(Cell::new(0));
+            let most = Rc::new(Cell::new(0));
+            let one = |number: u32| {
+                let (running, most) = (running.clone(), most.clone());
+                async move {
+                    running.set(running.get() + 1);
+                    most.set(most.get().max(running.get()));
+                    // The later ones are done first.
+                    for _ in number..8 {
+                        futures_lite::future::yield_now().await;
+                    }
+                    running.set(running.get() - 1);
+                    number
+                }
+            };
+            assert_eq!(in_order((0..8).map(one), 3).await, (0..8).collect::<Vec<_>>());
+            assert_eq!((running.get(), most.get()), (0, 3));
+        });
     }
 
     #[test]

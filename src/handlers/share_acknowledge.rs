@@ -24,8 +24,9 @@ const MEMBER_ID_BYTES_MAX: usize = 36;
 /// From this version on records can be renewed.
 const RENEWALS_FROM: i16 = 2;
 
-/// A refusal: its code and what the client shows.
-type Refused = (ErrorCode, String);
+/// Why nothing comes of the acknowledgements of a partition: the code, and what the client shows beside it. A request that is
+/// refused as a whole, or that is malformed, has only the code, as in Kafka.
+type Refused = (ErrorCode, Option<String>);
 
 /// What a request acknowledges of one partition.
 pub struct Asked {
@@ -45,9 +46,8 @@ pub async fn handle(
     request: ShareAcknowledgeRequest,
     version: i16,
 ) -> ShareAcknowledgeResponse {
-    answer(server, request, version).await.unwrap_or_else(|(code, message)| ShareAcknowledgeResponse {
+    answer(server, request, version).await.unwrap_or_else(|code| ShareAcknowledgeResponse {
         error_code: code.code(),
-        error_message: Some(text(message)),
         ..ShareAcknowledgeResponse::default()
     })
 }
@@ -56,7 +56,7 @@ async fn answer(
     server: &Rc<Server>,
     request: ShareAcknowledgeRequest,
     version: i16,
-) -> Result<ShareAcknowledgeResponse, Refused> {
+) -> Result<ShareAcknowledgeResponse, ErrorCode> {
     let sharer = sharer(server, request.group_id.as_deref(), request.member_id.as_deref())?;
     let (epoch, now) = (request.share_session_epoch, server.shard().now());
     let last = server.share_sessions.borrow_mut().acknowledge(&sharer, epoch, now).map_err(of_session)?;
@@ -71,7 +71,7 @@ async fn answer(
             AcknowledgedPartition { partition_index: id.partition.get(), ..AcknowledgedPartition::default() };
         if let Err((code, message)) = outcome {
             answer.error_code = code.code();
-            answer.error_message = Some(text(message));
+            answer.error_message = message.map(text);
         }
         match topics.iter_mut().find(|topic| topic.topic_id == id.topic_id) {
             Some(topic) => topic.partitions.push(answer),
@@ -87,15 +87,13 @@ async fn answer(
     })
 }
 
-/// Who asks, if share groups are on and the names are such.
-pub fn sharer(server: &Server, group: Option<&str>, member: Option<&str>) -> Result<Sharer, Refused> {
+/// Who asks, if share groups are on and the names are such. An empty group is one that is not there.
+pub fn sharer(server: &Server, group: Option<&str>, member: Option<&str>) -> Result<Sharer, ErrorCode> {
     if server.feature_level(&SHARE_VERSION) == 0 {
-        return Err((ErrorCode::UnsupportedVersion, "Share groups are not enabled.".to_owned()));
+        return Err(ErrorCode::UnsupportedVersion);
     }
-    let invalid = |what: &str| (ErrorCode::InvalidRequest, format!("Invalid {what} id in the request."));
-    let group = group.filter(|group| !group.is_empty()).ok_or_else(|| invalid("group"))?;
     let member = member.filter(|member| !member.is_empty() && member.len() <= MEMBER_ID_BYTES_MAX);
-    let member = member.ok_or_else(|| invalid("member"))?;
+    let (group, member) = group.zip(member).ok_or(ErrorCode::InvalidRequest)?;
     Ok((GroupId::from(group), MemberId::from(member)))
 }
 
@@ -121,7 +119,7 @@ fn batches(
     asked: &[AcknowledgementBatch],
     (renewals_known, renewals_announced): (bool, bool),
 ) -> Result<Vec<AckBatch>, Refused> {
-    let invalid = || (ErrorCode::InvalidRequest, "The acknowledgement batches are not valid.".to_owned());
+    let invalid = || (ErrorCode::InvalidRequest, None);
     let mut read = Vec::with_capacity(asked.len());
     let mut before = -1;
     for batch in asked {
@@ -182,7 +180,7 @@ pub async fn acknowledge(server: &Rc<Server>, sharer: &Sharer, asked: Vec<Asked>
             }
             Err(gone) => {
                 for place in places {
-                    answers[place].outcome = Err((errors::of_shard_gone(gone), gone.to_string()));
+                    answers[place].outcome = Err((errors::of_shard_gone(gone), Some(gone.to_string())));
                 }
             }
         }
@@ -197,12 +195,11 @@ fn check(
     batches: Result<Vec<AckBatch>, Refused>,
 ) -> Result<Vec<AckBatch>, Refused> {
     let image = server.shard().image();
-    let refused = |code: ErrorCode| (code, code.message().to_owned());
-    let topic = image.topic_by_id(id.topic_id).ok_or_else(|| refused(ErrorCode::UnknownTopicId))?;
+    let topic = image.topic_by_id(id.topic_id).ok_or((ErrorCode::UnknownTopicId, None))?;
     let batches = batches?;
     match topic.partition(id.partition) {
         Some(_) => Ok(batches),
-        None => Err(refused(ErrorCode::UnknownTopicOrPartition)),
+        None => Err((ErrorCode::UnknownTopicOrPartition, None)),
     }
 }
 
@@ -238,14 +235,13 @@ async fn give_back(server: &Rc<Server>, sharer: &Sharer, partitions: Vec<TopicPa
 }
 
 /// The code for a request that does not fit its session.
-pub fn of_session(error: ShareSessionError) -> Refused {
-    let code = match error {
+pub fn of_session(error: ShareSessionError) -> ErrorCode {
+    match error {
         ShareSessionError::NotFound => ErrorCode::ShareSessionNotFound,
         ShareSessionError::Epoch => ErrorCode::InvalidShareSessionEpoch,
         ShareSessionError::LimitReached => ErrorCode::ShareSessionLimitReached,
         ShareSessionError::AcknowledgesNothing => ErrorCode::InvalidRequest,
-    };
-    (code, error.to_string())
+    }
 }
 
 /// The code for a share partition's refusal, as Kafka's leader answers those of its share coordinator.
@@ -256,7 +252,7 @@ pub fn of_share(error: &ShareError) -> Refused {
         ShareError::Group(GroupError::FencedLeaderEpoch) => ErrorCode::NotLeaderOrFollower,
         ShareError::Group(error) => errors::of_group(error),
     };
-    (code, error.to_string())
+    (code, Some(error.to_string()))
 }
 
 #[cfg(test)]

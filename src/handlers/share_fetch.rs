@@ -50,13 +50,9 @@ pub async fn handle(server: &Rc<Server>, client: &Client, header: RequestHeader,
         Ok(request) => request,
         Err(error) => return malformed(&header, &error),
     };
-    let response = answer(server, client, header.version, request).await.unwrap_or_else(|(code, message)| {
+    let response = answer(server, client, header.version, request).await.unwrap_or_else(|code| {
         server.shard().metrics().traffic.error(code.code());
-        ShareFetchResponse {
-            error_code: code.code(),
-            error_message: Some(text(message)),
-            ..ShareFetchResponse::default()
-        }
+        ShareFetchResponse { error_code: code.code(), ..ShareFetchResponse::default() }
     });
     match encode(&header, &response) {
         Ok(slices) => Outcome::Respond(slices.into()),
@@ -69,7 +65,7 @@ async fn answer(
     client: &Client,
     version: i16,
     request: ShareFetchRequest,
-) -> Result<ShareFetchResponse, (ErrorCode, String)> {
+) -> Result<ShareFetchResponse, ErrorCode> {
     let sharer = sharer(server, request.group_id.as_deref(), request.member_id.as_deref())?;
     check_renewal(&request)?;
     let renewals = (version >= RENEWALS_FROM, request.is_renew_ack);
@@ -116,13 +112,10 @@ fn remember(server: &Server, client: &Client, sharer: &Sharer) {
 }
 
 /// A request that renews locks fetches nothing (KIP-1222).
-fn check_renewal(request: &ShareFetchRequest) -> Result<(), (ErrorCode, String)> {
+fn check_renewal(request: &ShareFetchRequest) -> Result<(), ErrorCode> {
     let fetches = [request.max_bytes, request.min_bytes, request.max_records, request.max_wait_ms];
-    if request.is_renew_ack && fetches.iter().any(|limit| *limit != 0) {
-        let message = "A request that renews acknowledgements must have max_bytes, min_bytes, max_records and max_wait_ms 0.";
-        return Err((ErrorCode::InvalidRequest, message.to_owned()));
-    }
-    Ok(())
+    let wrong = request.is_renew_ack && fetches.iter().any(|limit| *limit != 0);
+    if wrong { Err(ErrorCode::InvalidRequest) } else { Ok(()) }
 }
 
 fn limits(server: &Server, request: &ShareFetchRequest) -> TakeLimits {
@@ -285,7 +278,7 @@ fn respond(
         if let Err((code, message)) = outcome {
             metrics.traffic.error(code.code());
             data.acknowledge_error_code = code.code();
-            data.acknowledge_error_message = Some(text(message));
+            data.acknowledge_error_message = message.map(text);
         }
     }
     metrics.logs.fetched_bytes.add(bytes as u64);

@@ -15,6 +15,7 @@ use super::{Server, errors};
 use crate::coordinator::GroupError;
 use crate::coordinator::group::share::{ShareGroupDescription, ShareMemberDescription};
 use crate::coordinator::records::share::NamedPartitions;
+use crate::protocol::ErrorCode;
 
 /// Everything that can be done to a group, as a set of operation codes; without an authorizer everyone may do it.
 const GROUP_OPERATIONS: i32 = 0b1101_0100_1000;
@@ -25,6 +26,10 @@ pub async fn handle(server: &Rc<Server>, request: ShareGroupDescribeRequest) -> 
     let mut told = BTreeSet::new();
     let mut groups = Vec::with_capacity(request.group_ids.len());
     for id in request.group_ids.iter().filter(|id| told.insert(id.as_str())) {
+        if id.is_empty() {
+            groups.push(DescribedGroup::default().with_error_code(ErrorCode::InvalidGroupId.code()));
+            continue;
+        }
         let group = id.0.to_string();
         let described = server
             .shard()

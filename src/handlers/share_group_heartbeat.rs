@@ -17,6 +17,7 @@ use crate::coordinator::group::share::{Initialize, ShareHeartbeat, ShareHeartbea
 use crate::coordinator::records::consumer::TopicPartitions;
 use crate::coordinator::{GroupError, GroupId};
 use crate::model::{Offset, TopicPartition};
+use crate::protocol::ErrorCode;
 use crate::protocol::api_versions::SHARE_VERSION;
 
 /// Answers one heartbeat.
@@ -26,6 +27,10 @@ pub async fn handle(
     request: ShareGroupHeartbeatRequest,
     client_id: String,
 ) -> ShareGroupHeartbeatResponse {
+    if request.member_id.is_empty() {
+        // Kafka refuses it before a coordinator, which would say why, has heard of it.
+        return ShareGroupHeartbeatResponse::default().with_error_code(ErrorCode::InvalidRequest.code());
+    }
     let group = GroupId::from(request.group_id.0.as_str());
     let topics = request.subscribed_topic_names;
     let heartbeat = ShareHeartbeat {

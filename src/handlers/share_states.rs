@@ -15,7 +15,8 @@ use crate::model::{Offset, PartitionIndex, TopicPartition};
 /// Partitions with the answer for each.
 pub type Each<A> = BTreeMap<TopicPartition, Result<A, GroupError>>;
 
-/// Begins states anew with `state_epoch`, each from its offset on, or without one.
+/// Begins states with `state_epoch`, each from its offset on, or without one; the partitions' leaders forget what they have from
+/// before.
 pub async fn initialize(
     server: &Rc<Server>,
     group: &GroupId,
@@ -26,12 +27,14 @@ pub async fn initialize(
         let text = "the topic of share states cannot be created".to_owned();
         return starts.into_keys().map(|id| (id, Err(GroupError::NotAvailable(text.clone())))).collect();
     }
-    let ids = starts.keys().copied().collect();
-    each(server, group, ids, move |states, turn, actions, key| {
+    let ids: BTreeSet<TopicPartition> = starts.keys().copied().collect();
+    let initialized = each(server, group, ids.clone(), move |states, turn, actions, key| {
         let start = starts.get(&key.topic_partition()).copied().unwrap_or(Offset::NONE);
         states.initialize(key, (state_epoch, start), turn.now, actions)
     })
-    .await
+    .await;
+    forget(server, group, ids).await;
+    initialized
 }
 
 /// Deletes states; the partitions' leaders forget what they have of them.
@@ -51,11 +54,14 @@ pub async fn summaries(
     group: &GroupId,
     ids: BTreeSet<TopicPartition>,
 ) -> Each<Option<StateSummary>> {
+    if server.shard().image().topic(SHARE_GROUP_STATE_TOPIC).is_none() {
+        return ids.into_iter().map(|id| (id, Ok(None))).collect();
+    }
     each(server, group, ids, |states, _, _, key| Ok(states.summary(key))).await
 }
 
 /// The partitions' leaders forget what they have, and load it again when it is asked for.
-pub async fn forget(server: &Rc<Server>, group: &GroupId, ids: BTreeSet<TopicPartition>) {
+async fn forget(server: &Rc<Server>, group: &GroupId, ids: BTreeSet<TopicPartition>) {
     server.shard().share_forget(ids.into_iter().map(|id| key(group, id)).collect()).await;
 }
 

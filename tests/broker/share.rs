@@ -10,13 +10,19 @@ use corelog::protocol::share_fetch::{
 };
 use corelog::protocol::share_group_offsets::{
     DescribeShareGroupOffsetsRequest, DescribeShareGroupOffsetsRequestGroup,
+    DescribeShareGroupOffsetsRequestTopic, DescribeShareGroupOffsetsResponseGroup,
 };
 use corelog::record::{records, split_batches};
+use kafka_protocol::messages::alter_share_group_offsets_request::{
+    AlterShareGroupOffsetsRequestPartition, AlterShareGroupOffsetsRequestTopic,
+};
+use kafka_protocol::messages::delete_share_group_offsets_request::DeleteShareGroupOffsetsRequestTopic;
 use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{
+    AlterShareGroupOffsetsRequest, AlterShareGroupOffsetsResponse, DeleteShareGroupOffsetsRequest,
     FindCoordinatorRequest, GroupId, IncrementalAlterConfigsRequest, MetadataRequest,
-    ShareGroupHeartbeatRequest,
+    ShareGroupDescribeRequest, ShareGroupHeartbeatRequest,
 };
 use kafka_protocol::protocol::StrBytes;
 
@@ -186,12 +192,51 @@ fn values(response: &ShareFetchResponse) -> Vec<String> {
     values.map(|value| String::from_utf8(value).unwrap()).collect()
 }
 
+/// Where a group is on the partitions of a topic, or on all that it has state of.
+fn offsets_of(
+    connection: &mut Connection,
+    group: &str,
+    asked: Option<(&str, &[i32])>,
+) -> DescribeShareGroupOffsetsResponseGroup {
+    let topics = asked.map(|(topic, partitions)| {
+        vec![DescribeShareGroupOffsetsRequestTopic {
+            topic_name: text(topic),
+            partitions: partitions.to_vec(),
+        }]
+    });
+    let group = DescribeShareGroupOffsetsRequestGroup { group_id: text(group), topics };
+    let response = connection.ask(&DescribeShareGroupOffsetsRequest { groups: vec![group] }, 1);
+    response.groups.into_iter().next().unwrap()
+}
+
+/// Sets where a group goes on, on partitions of the topic; asks again while the coordinator is on its way up.
+fn alter(connection: &mut Connection, group: &str, starts: &[(i32, i64)]) -> AlterShareGroupOffsetsResponse {
+    let partitions = starts.iter().map(|(index, start)| {
+        AlterShareGroupOffsetsRequestPartition::default()
+            .with_partition_index(*index)
+            .with_start_offset(*start)
+    });
+    let topic = AlterShareGroupOffsetsRequestTopic::default()
+        .with_topic_name(name(TOPIC))
+        .with_partitions(partitions.collect());
+    let request =
+        AlterShareGroupOffsetsRequest::default().with_group_id(GroupId(text(group))).with_topics(vec![topic]);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let response = connection.ask(&request, 0);
+        if ![14, 15, 16].contains(&response.error_code) {
+            return response;
+        }
+        assert!(Instant::now() < deadline, "the coordinator does not come up");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// Start offset and lag of partition 0.
 fn progress(connection: &mut Connection) -> (i64, i64) {
-    let group = DescribeShareGroupOffsetsRequestGroup { group_id: text(GROUP), topics: None };
-    let response = connection.ask(&DescribeShareGroupOffsetsRequest { groups: vec![group] }, 1);
-    assert_eq!(response.groups[0].error_code, 0);
-    let partitions = &response.groups[0].topics[0].partitions;
+    let described = offsets_of(connection, GROUP, None);
+    assert_eq!(described.error_code, 0);
+    let partitions = &described.topics[0].partitions;
     let partition = partitions.iter().find(|partition| partition.partition_index == 0).unwrap();
     (partition.start_offset, partition.lag)
 }
@@ -323,4 +368,92 @@ fn sessions_have_epochs_and_hostile_requests_are_refused() {
     assert_eq!(member.acknowledge_at(-1, vec![]), (0, None));
     let response = member.connection.ask(&strange, VERSION);
     assert!(partitions(&response).all(|partition| partition.acquired_records.is_empty()));
+}
+
+#[test]
+fn where_a_group_goes_on_can_be_set_before_it_is_there() {
+    let broker = start(&["num.partitions=2"]);
+    put(&broker, &["a", "b", "c", "d"]);
+    let mut connection = broker.connect();
+    connection.ask(&FindCoordinatorRequest::default().with_coordinator_keys(vec![text(GROUP)]), 4);
+    let altered = alter(&mut connection, GROUP, &[(0, 1), (7, 1)]);
+    let codes = altered.responses[0].partitions.iter().map(|one| (one.partition_index, one.error_code));
+    assert_eq!((altered.error_code, codes.collect::<Vec<_>>()), (0, vec![(0, 0), (7, 3)]));
+    assert_eq!(progress(&mut connection), (1, -1), "nobody knows what lies behind the start");
+    let described =
+        connection.ask(&ShareGroupDescribeRequest::default().with_group_ids(vec![GroupId(text(GROUP))]), 1);
+    let group = &described.groups[0];
+    assert_eq!((group.error_code, group.group_state.as_str(), group.group_epoch), (0, "Empty", 0));
+    let mut member = Member::join(&broker, "first");
+    assert_eq!(member.fetch(10_000, vec![]), [(1, 3, 1)]);
+    assert_eq!(member.acknowledge(1, 3, &[ACCEPT, RELEASE, ACCEPT]), (0, Some(0)));
+    assert_eq!(progress(&mut connection), (2, 1));
+    assert_eq!(alter(&mut connection, GROUP, &[(0, 0)]).error_code, 68, "it has a member");
+    let leaves = ShareGroupHeartbeatRequest::default()
+        .with_group_id(GroupId(text(GROUP)))
+        .with_member_id(text("first"))
+        .with_member_epoch(-1);
+    assert_eq!(connection.ask(&leaves, 1).error_code, 0);
+    // The same offset twice begins anew twice, whoever fetches between, and the group's epoch stays.
+    for session in 0..2 {
+        assert_eq!(alter(&mut connection, GROUP, &[(0, 2)]).error_code, 0);
+        assert_eq!(progress(&mut connection), (2, -1));
+        member.session = 0;
+        assert_eq!(member.fetch(10_000, vec![]), [(2, 3, 1)], "session {session}");
+        assert_eq!(member.acknowledge(2, 3, &[ACCEPT]), (0, Some(0)));
+        assert_eq!(progress(&mut connection), (4, 0));
+    }
+}
+
+#[test]
+fn what_a_group_has_no_state_of_is_no_error_but_no_group_is() {
+    let broker = start(&[]);
+    let mut connection = broker.connect();
+    Member::join(&broker, "first");
+    for (group, topic, index) in
+        [(GROUP, "not-there", 0), ("nobody", TOPIC, 0), ("", TOPIC, 0), (GROUP, TOPIC, 5), (GROUP, TOPIC, -1)]
+    {
+        let described = offsets_of(&mut connection, group, Some((topic, &[index])));
+        assert_eq!((described.error_code, described.topics.len()), (0, 1), "{group} {topic}");
+        assert_eq!(described.topics[0].topic_name.as_str(), topic);
+        let partition = &described.topics[0].partitions[0];
+        let told = (partition.partition_index, partition.start_offset, partition.lag, partition.error_code);
+        assert_eq!(told, (index, -1, -1, 0), "{group} {topic}");
+    }
+    let described = offsets_of(&mut connection, "nobody", None);
+    assert_eq!((described.error_code, described.topics.len()), (0, 0));
+    assert_eq!(alter(&mut connection, "", &[(0, 0)]).error_code, 24);
+    let topic = DeleteShareGroupOffsetsRequestTopic::default().with_topic_name(name(TOPIC));
+    let deletes = DeleteShareGroupOffsetsRequest::default().with_topics(vec![topic]);
+    assert_eq!(connection.ask(&deletes, 0).error_code, 24);
+    let ids = ["", "nobody"].map(|id| GroupId(text(id))).to_vec();
+    let described = connection.ask(&ShareGroupDescribeRequest::default().with_group_ids(ids), 1);
+    let codes: Vec<(i16, Option<&str>)> =
+        described.groups.iter().map(|group| (group.error_code, group.error_message.as_deref())).collect();
+    assert_eq!(codes, [(24, None), (69, Some("Group nobody not found."))]);
+}
+
+#[test]
+fn requests_that_are_refused_as_a_whole_say_so_by_their_code_alone() {
+    let broker = start(&[]);
+    let mut member = Member::join(&broker, "first");
+    let mut fetch = member.request(0, vec![]);
+    fetch.share_session_epoch = 5;
+    let response = member.connection.ask(&fetch, VERSION);
+    assert_eq!((response.error_code, response.error_message), (122, None));
+    let request = ShareAcknowledgeRequest {
+        group_id: Some(text(GROUP)),
+        member_id: Some(text("")),
+        ..ShareAcknowledgeRequest::default()
+    };
+    let response = member.connection.ask(&request, VERSION);
+    assert_eq!((response.error_code, response.error_message), (42, None));
+    let nameless = ShareGroupHeartbeatRequest::default().with_group_id(GroupId(text(GROUP)));
+    let response = member.connection.ask(&nameless, 1);
+    assert_eq!((response.error_code, response.error_message), (42, None));
+    // A group without a name is one that is not there.
+    let mut fetch = member.request(0, vec![]);
+    (fetch.share_session_epoch, fetch.group_id, fetch.max_wait_ms) = (0, Some(text("")), 2_000);
+    let response = member.connection.ask(&fetch, VERSION);
+    assert_eq!(partitions(&response).map(|partition| partition.error_code).collect::<Vec<_>>(), [3]);
 }

@@ -76,7 +76,7 @@ fn heading(standing: &Standing) -> String {
         0 => "no active members".to_owned(),
         count => output::counted(count as u64, "member"),
     };
-    let lag = output::grouped(standing.lag());
+    let lag = standing.lag().map_or_else(|| "-".to_owned(), output::grouped);
     format!("Group {}: {}, {}, {members}, lag {lag}.", facts.group, facts.kind, facts.state)
 }
 
@@ -95,7 +95,7 @@ fn offsets(standing: &Standing) -> String {
     if standing.facts.kind == GroupType::Share {
         let mut table = Table::new(&["GROUP", "TOPIC", "PARTITION", "START-OFFSET", "LAG"]);
         for row in &standing.rows {
-            table.row([position(row), vec![shown(row.lag())]].concat());
+            table.row([position(row), vec![shown(row.lag)]].concat());
         }
         return below(heading, &table);
     }
@@ -115,7 +115,7 @@ fn offsets(standing: &Standing) -> String {
         let of_member =
             |part: fn(&MemberFacts) -> &String| member.map_or("-".to_owned(), |m| part(m).clone());
         let reader = vec![of_member(|m| &m.id), of_member(|m| &m.host), of_member(|m| &m.client_id)];
-        table.row([position(row), vec![shown(row.end), shown(row.lag())], reader].concat());
+        table.row([position(row), vec![shown(row.end), shown(row.lag)], reader].concat());
     }
     below(heading, &table)
 }
@@ -180,7 +180,7 @@ fn as_json(standing: &Standing) -> Value {
         let member = row.member.and_then(|at| facts.members.get(at));
         json!({
             "topic": row.topic, "partition": row.partition.get(), name: row.offset.map(|offset| offset.get()),
-            "end_offset": row.end.map(|end| end.get()), "lag": row.lag(),
+            "end_offset": row.end.map(|end| end.get()), "lag": row.lag,
             "member": member.map(|member| &member.id),
         })
     });

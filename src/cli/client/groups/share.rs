@@ -7,35 +7,70 @@ use kafka_protocol::messages::alter_share_group_offsets_request::{
     AlterShareGroupOffsetsRequestPartition, AlterShareGroupOffsetsRequestTopic,
 };
 use kafka_protocol::messages::delete_share_group_offsets_request::DeleteShareGroupOffsetsRequestTopic;
-use kafka_protocol::messages::describe_share_group_offsets_request::DescribeShareGroupOffsetsRequestGroup;
-use kafka_protocol::messages::{
-    AlterShareGroupOffsetsRequest, DeleteShareGroupOffsetsRequest, DescribeShareGroupOffsetsRequest,
-};
+use kafka_protocol::messages::{AlterShareGroupOffsetsRequest, DeleteShareGroupOffsetsRequest};
 
-use super::{ByPartition, at_coordinator, group_id, refuse, refuse_partition, unanswered};
+use super::{ByPartition, at_coordinator, group_id, refuse, refuse_partition, text, unanswered};
 use crate::cli::client::cluster::topic_name;
 use crate::cli::client::{ClientError, Cluster};
 use crate::model::{Offset, PartitionIndex};
+use crate::protocol::share_group_offsets::{
+    DescribeShareGroupOffsetsRequest, DescribeShareGroupOffsetsRequestGroup,
+    DescribeShareGroupOffsetsResponsePartition,
+};
 
-/// The start offset of every partition that the group has to do with; `None` where nothing was read yet.
-pub async fn fetch(cluster: &Cluster, group: &str) -> Result<ByPartition<Option<Offset>>, ClientError> {
-    let entry = DescribeShareGroupOffsetsRequestGroup::default().with_group_id(group_id(group));
-    let request = DescribeShareGroupOffsetsRequest::default().with_groups(vec![entry.with_topics(None)]);
+/// DescribeShareGroupOffsets has told the lag since this version (KIP-1226).
+const LAG_FROM: i16 = 1;
+
+/// Where a share group is on a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The first record that is not done with; `None` where nothing was read yet.
+    pub start: Option<Offset>,
+    pub lag: Lag,
+}
+
+/// How far behind a share group is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lag {
+    /// So many records are not done with. Those behind the start that are do not count.
+    Told(u64),
+    /// The broker does not know: nobody has read since the start was set.
+    Unknown,
+    /// The broker is too old to tell.
+    Untold,
+}
+
+impl Position {
+    fn of(partition: &DescribeShareGroupOffsetsResponsePartition, version: i16) -> Self {
+        let lag = match u64::try_from(partition.lag) {
+            _ if version < LAG_FROM => Lag::Untold,
+            Ok(records) => Lag::Told(records),
+            Err(_) => Lag::Unknown,
+        };
+        Self { start: Some(Offset(partition.start_offset)).filter(|offset| offset.get() >= 0), lag }
+    }
+}
+
+/// Where the group is on every partition that it has to do with.
+pub async fn fetch(cluster: &Cluster, group: &str) -> Result<ByPartition<Position>, ClientError> {
+    let entry = DescribeShareGroupOffsetsRequestGroup { group_id: text(group), topics: None };
+    let request = DescribeShareGroupOffsetsRequest { groups: vec![entry] };
     at_coordinator(cluster, group, async |_, connection| {
+        let version = connection.version_of::<DescribeShareGroupOffsetsRequest>()?;
         let answer = connection.call(&request).await?;
         let described = answer.groups.into_iter().next().ok_or_else(|| unanswered(group))?;
         refuse(group, described.error_code, described.error_message)?;
-        let mut offsets = ByPartition::new();
+        let mut positions = ByPartition::new();
         for topic in described.topics {
             let of_topic: &mut std::collections::BTreeMap<_, _> =
-                offsets.entry(topic.topic_name.to_string()).or_default();
+                positions.entry(topic.topic_name.to_string()).or_default();
             for partition in topic.partitions {
-                refuse_partition(group, &topic.topic_name, partition.partition_index, partition.error_code)?;
-                let offset = Some(Offset(partition.start_offset)).filter(|offset| offset.get() >= 0);
-                of_topic.insert(PartitionIndex(partition.partition_index), offset);
+                let index = partition.partition_index;
+                refuse_partition(group, &topic.topic_name, index, partition.error_code)?;
+                of_topic.insert(PartitionIndex(index), Position::of(&partition, version));
             }
         }
-        Ok(offsets)
+        Ok(positions)
     })
     .await
 }
@@ -84,4 +119,26 @@ pub async fn delete(cluster: &Cluster, group: &str, topic: &str) -> Result<(), C
         Ok(())
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lag_is_told_unknown_or_untold() {
+        let position = |start_offset, lag, version| {
+            let partition = DescribeShareGroupOffsetsResponsePartition {
+                start_offset,
+                lag,
+                ..DescribeShareGroupOffsetsResponsePartition::default()
+            };
+            Position::of(&partition, version)
+        };
+        let start = Some(Offset(7));
+        assert_eq!(position(7, 3, 1), Position { start, lag: Lag::Told(3) });
+        assert_eq!(position(7, -1, 1), Position { start, lag: Lag::Unknown });
+        assert_eq!(position(7, -1, 0), Position { start, lag: Lag::Untold });
+        assert_eq!(position(-1, -1, 1), Position { start: None, lag: Lag::Unknown });
+    }
 }

@@ -33,8 +33,11 @@ impl Groups {
         actions: &mut Actions,
     ) -> Result<ShareHeartbeatAnswer, GroupError> {
         check(id, &heartbeat)?;
-        let joins = heartbeat.member_epoch == JOIN_EPOCH;
-        if joins && self.get(id.as_str()).is_none_or(|group| group.is_nothing()) {
+        let missing = self.get(id.as_str()).is_none_or(|group| group.is_nothing());
+        if missing && heartbeat.member_epoch > JOIN_EPOCH {
+            return Err(GroupError::GroupIdNotFound(format!("Share group {id} not found.")));
+        }
+        if missing && heartbeat.member_epoch == JOIN_EPOCH {
             return self.change(id, |group| {
                 let mut new = ShareGroup::new(id.clone());
                 let answer = new.on_heartbeat(heartbeat, turn, actions);

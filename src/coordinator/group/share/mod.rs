@@ -182,6 +182,10 @@ impl ShareGroup {
 
     fn bump_epoch(&mut self, actions: &mut Actions) {
         self.epoch = self.epoch.saturating_add(1);
+        self.write_group(actions);
+    }
+
+    fn write_group(&self, actions: &mut Actions) {
         let value = GroupValue { epoch: self.epoch, metadata_hash: self.metadata_hash };
         actions.records.push(GroupRecord::ShareGroup(self.id.clone(), Some(value)));
     }
@@ -221,7 +225,7 @@ impl Groups {
         match self.get(id).map(Group::kind) {
             Some(Kind::Share(group)) => Ok(group),
             Some(_) => Err(GroupError::GroupIdNotFound(format!("Group {id} is not a share group."))),
-            None => Err(GroupError::GroupIdNotFound(format!("Share group {id} not found."))),
+            None => Err(GroupError::GroupIdNotFound(format!("Group {id} not found."))),
         }
     }
 

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::request::Initialize;
-use super::{Groups, ShareGroup, ShareGroupState, Turn, named};
+use super::{Groups, Kind, ShareGroup, ShareGroupState, Turn, named};
 use crate::coordinator::records::GroupRecord;
 use crate::coordinator::records::share::{NamedPartitions, StatePartitionsValue};
 use crate::coordinator::{Actions, GroupError, GroupId};
@@ -83,6 +83,11 @@ impl StatePartitions {
 }
 
 impl ShareGroup {
+    /// The partitions with state.
+    pub fn initialized_partitions(&self) -> &BTreeSet<TopicPartition> {
+        &self.states.initialized
+    }
+
     /// The partitions with state, or about to have it.
     pub fn state_partitions(&self) -> BTreeSet<TopicPartition> {
         self.states.initialized.union(&self.states.initializing).copied().collect()
@@ -145,6 +150,21 @@ impl ShareGroup {
         actions.records.push(GroupRecord::ShareStatePartitions(self.id.clone(), Some(self.states.value())));
     }
 
+    fn alter_offsets(
+        &mut self,
+        partitions: BTreeSet<TopicPartition>,
+        turn: &Turn<'_>,
+        actions: &mut Actions,
+    ) -> OffsetChange {
+        let is_fresh = |partition: &&TopicPartition| !self.states.is_initialized(partition);
+        let fresh: Vec<TopicPartition> = partitions.iter().filter(is_fresh).copied().collect();
+        if !fresh.is_empty() {
+            self.states.initializing.extend(fresh);
+            self.write_states(turn.image, actions);
+        }
+        OffsetChange { state_epoch: self.epoch, partitions }
+    }
+
     fn must_be_empty(&self) -> Result<(), GroupError> {
         match self.state() {
             ShareGroupState::Empty => Ok(()),
@@ -178,8 +198,9 @@ impl Groups {
         })
     }
 
-    /// AlterShareGroupOffsets: a new state epoch, with which the caller sets the start of the partitions; then it says
-    /// [`Self::share_initialized`].
+    /// AlterShareGroupOffsets: the epoch with which the caller sets the start of the partitions; then it says
+    /// [`Self::share_initialized`]. A group that is not there comes into being, unless there is nothing to set. The group's
+    /// epoch stays: what is under way from before is fenced by the share coordinator.
     pub fn share_alter_offsets(
         &mut self,
         id: &GroupId,
@@ -187,19 +208,21 @@ impl Groups {
         turn: &Turn<'_>,
         actions: &mut Actions,
     ) -> Result<OffsetChange, GroupError> {
+        if self.get(id.as_str()).is_none_or(|group| group.is_nothing()) {
+            if partitions.is_empty() {
+                return Ok(OffsetChange { state_epoch: 0, partitions });
+            }
+            return self.change(id, |group| {
+                let mut new = ShareGroup::new(id.clone());
+                new.write_group(actions);
+                let change = new.alter_offsets(partitions, turn, actions);
+                group.kind = Kind::Share(Box::new(new));
+                Ok(change)
+            });
+        }
         self.change_share(id, |group| {
             group.must_be_empty()?;
-            group.bump_epoch(actions);
-            let fresh: Vec<TopicPartition> = partitions
-                .iter()
-                .filter(|partition| !group.states.is_initialized(partition))
-                .copied()
-                .collect();
-            if !fresh.is_empty() {
-                group.states.initializing.extend(fresh);
-                group.write_states(turn.image, actions);
-            }
-            Ok(OffsetChange { state_epoch: group.epoch, partitions })
+            Ok(group.alter_offsets(partitions, turn, actions))
         })
     }
 

@@ -243,9 +243,11 @@ fn offsets_change_only_while_nobody_is_there() {
     assert_eq!(alter(&mut world), Err(GroupError::NonEmptyGroup));
     assert_eq!(world.groups.share_deletion(GROUP), Err(GroupError::NonEmptyGroup));
     world.heartbeat("a", -1, &[]).unwrap();
+    let epoch = world.group().epoch;
     let change = alter(&mut world).unwrap();
-    assert_eq!(change.state_epoch, world.group().epoch);
+    assert_eq!((change.state_epoch, change.partitions), (epoch, [partition].into()));
     assert!(change.state_epoch > joined.initialize.unwrap().state_epoch, "older states are fenced");
+    assert_eq!(alter(&mut world).unwrap().state_epoch, epoch, "nothing of the group itself has changed");
     let topics: BTreeSet<TopicId> = [topic_id(1)].into();
     let deleted = world
         .event(|groups, turn, actions| groups.share_delete_offsets(&id, &topics, turn, actions))
@@ -254,6 +256,44 @@ fn offsets_change_only_while_nobody_is_there() {
     world.event(|groups, turn, actions| groups.share_offsets_deleted(&id, &topics, turn, actions)).unwrap();
     assert!(world.groups.share_deletion(GROUP).unwrap().is_empty());
     assert_eq!(durable(world.replayed().share(GROUP).unwrap()), durable(world.group()));
+}
+
+#[test]
+fn setting_offsets_makes_a_group_that_is_not_there() {
+    let mut world = World::new();
+    world.topic(1, 2);
+    let id = GroupId::from(GROUP);
+    let alter = |world: &mut World, partitions: &[i32]| {
+        let of = |index: &i32| TopicPartition { topic_id: topic_id(1), partition: PartitionIndex(*index) };
+        let partitions: BTreeSet<TopicPartition> = partitions.iter().map(of).collect();
+        world.event(|groups, turn, actions| groups.share_alter_offsets(&id, partitions, turn, actions))
+    };
+    assert!(alter(&mut world, &[]).unwrap().partitions.is_empty());
+    assert!(world.groups.is_empty() && world.log.is_empty(), "there was nothing to set");
+    let change = alter(&mut world, &[1]).unwrap();
+    assert_eq!((change.state_epoch, change.partitions.len()), (0, 1));
+    assert!(world.group().initialized_partitions().is_empty());
+    world
+        .event(|groups, turn, actions| groups.share_initialized(&id, &change.partitions, turn, actions))
+        .unwrap();
+    assert_eq!(*world.group().initialized_partitions(), change.partitions);
+    let described = world.groups.describe_share(GROUP, &world.image).unwrap();
+    assert_eq!((described.state, described.epoch, described.members.len()), (ShareGroupState::Empty, 0, 0));
+    assert_eq!(durable(world.replayed().share(GROUP).unwrap()), durable(world.group()));
+    // It is a group like any other for who joins it: what is set already is not begun anew.
+    let joined = world.heartbeat("a", 0, &[1]).unwrap();
+    assert_eq!((joined.member_epoch, count(&joined)), (1, Some(1)));
+    assert_eq!(joined.initialize.unwrap().partitions[0].partitions, [PartitionIndex(0)]);
+}
+
+#[test]
+fn who_asks_for_a_group_that_is_not_there_is_told() {
+    let mut world = World::new();
+    let text = |error: GroupError| error.to_string();
+    let heartbeat = text(world.heartbeat("a", 3, &[]).unwrap_err());
+    assert_eq!(heartbeat, "Share group queue not found.");
+    assert_eq!(text(world.heartbeat("a", -1, &[]).unwrap_err()), "Group queue not found.");
+    assert_eq!(text(world.groups.share(GROUP).unwrap_err()), "Group queue not found.");
 }
 
 #[derive(Clone, Debug)]

@@ -1,7 +1,7 @@
 //! The share coordinator of one partition of `__share_group_state` (KIP-932): keeps for each share partition where it starts
 //! and what has become of the records after that.
 //!
-//! Key invariants: whoever writes with an older state epoch or leader epoch than the newest one known is fenced. A snapshot
+//! Key invariants: whoever writes with another state epoch than the state's, or with an older leader epoch, is fenced. A snapshot
 //! stands before the updates that build on it; after so many updates a new snapshot replaces both, so what a start has to read
 //! is bounded once older records are deleted. Replaying the records that were pushed gives the same state.
 
@@ -20,6 +20,9 @@ use crate::model::{LeaderEpoch, Offset, TimestampMs};
 
 /// Batches that one share partition may keep; more than its locks allow can only come from a faulty leader.
 const BATCHES_MAX: usize = 100_000;
+
+/// The number of records that are done with, until the partition's leader tells it.
+const DONE_UNKNOWN: i32 = -1;
 
 /// What an event wants done.
 #[derive(Debug, Default)]
@@ -60,8 +63,9 @@ pub struct ShareStates {
 }
 
 impl ShareStates {
-    /// Begins a state anew: without a start offset ([`Offset::NONE`]), which the partition's leader then finds, or with one. The
-    /// same again changes nothing.
+    /// Begins a state without a start offset ([`Offset::NONE`]), which the partition's leader then finds; the same again changes
+    /// nothing. Or sets where it goes on: from then on whoever read it before is fenced, although the group may have no newer
+    /// epoch since, so the state's runs ahead of it.
     pub fn initialize(
         &mut self,
         key: &SharePartitionKey,
@@ -70,20 +74,19 @@ impl ShareStates {
         actions: &mut ShareActions,
     ) -> Result<(), GroupError> {
         let before = self.states.get(key);
-        if before.is_some_and(|state| state.state_epoch > state_epoch) {
-            return Err(GroupError::FencedStateEpoch);
-        }
-        if before.is_some_and(|state| {
-            state.state_epoch == state_epoch && (start == Offset::NONE || state.start == start)
-        }) {
-            return Ok(());
-        }
+        let known_epoch = before.map(|state| state.state_epoch);
+        let state_epoch = match known_epoch {
+            Some(known) if start != Offset::NONE => state_epoch.max(known.saturating_add(1)),
+            Some(known) if known > state_epoch => return Err(GroupError::FencedStateEpoch),
+            Some(known) if known == state_epoch => return Ok(()),
+            _ => state_epoch,
+        };
         let state = State {
             snapshot_epoch: before.map_or(0, |state| state.snapshot_epoch.saturating_add(1)),
             state_epoch,
             leader_epoch: before.map_or(LeaderEpoch(0), |state| state.leader_epoch),
             start,
-            done_records: 0,
+            done_records: DONE_UNKNOWN,
             created_at: now,
             written_at: now,
             batches: vec![],
@@ -136,7 +139,8 @@ impl ShareStates {
         if write.leader_epoch < state.leader_epoch.get() {
             return Err(GroupError::FencedLeaderEpoch);
         }
-        if write.state_epoch < state.state_epoch {
+        // A newer one is of a state that was deleted since, when this one had not begun.
+        if write.state_epoch != state.state_epoch {
             return Err(GroupError::FencedStateEpoch);
         }
         let start = if write.start == Offset::NONE { state.start } else { write.start };
@@ -144,15 +148,13 @@ impl ShareStates {
         if batches.len() > BATCHES_MAX {
             return Err(GroupError::InvalidRequest("The share partition has too many batches.".to_owned()));
         }
-        let rises = write.state_epoch > state.state_epoch;
         state.leader_epoch = LeaderEpoch(write.leader_epoch);
-        state.state_epoch = write.state_epoch;
         state.start = start;
         state.batches = batches;
         state.done_records = i32::try_from(write.done_records).unwrap_or(i32::MAX);
         state.written_at = now;
         state.updates = state.updates.saturating_add(1);
-        if rises || state.updates > updates_max {
+        if state.updates > updates_max {
             let next = State {
                 snapshot_epoch: state.snapshot_epoch.saturating_add(1),
                 created_at: now,

@@ -100,6 +100,9 @@ fn older_epochs_are_fenced() {
     assert_eq!(world.write(0, &write(2, 5, 10, vec![])), Err(GroupError::FencedStateEpoch));
     assert_eq!(world.initialize(0, 2, -1), Err(GroupError::FencedStateEpoch));
     assert_eq!(world.read(0, 5).unwrap().start, Offset(4), "set anew");
+    world.event(|states, actions| states.delete(&key(0), actions));
+    world.initialize(0, 2, -1).unwrap();
+    assert_eq!(world.write(0, &write(3, 5, 10, vec![])), Err(GroupError::FencedStateEpoch), "it is gone");
 }
 
 #[test]
@@ -109,6 +112,25 @@ fn initializing_twice_takes_nothing_back() {
     world.write(0, &write(1, 0, 7, vec![])).unwrap();
     world.initialize(0, 1, -1).unwrap();
     assert_eq!(world.read(0, 0).unwrap().start, Offset(7));
+}
+
+#[test]
+fn a_start_that_is_set_fences_whoever_read_before_it() {
+    let mut world = World::default();
+    world.initialize(0, 2, 4).unwrap();
+    assert_eq!(world.states.summary(&key(0)).unwrap().done_records, -1, "its leader has not told yet");
+    let done = batch(6, 6, DeliveryState::Acknowledged, 1);
+    world.write(0, &write(2, 0, 5, vec![done])).unwrap();
+    assert_eq!(world.states.summary(&key(0)).unwrap().done_records, 1);
+    // The group is as it was, and so is its epoch.
+    world.initialize(0, 2, 4).unwrap();
+    let read = world.read(0, 0).unwrap();
+    assert_eq!((read.state_epoch, read.start, read.batches), (3, Offset(4), vec![]));
+    assert_eq!(world.states.summary(&key(0)).unwrap().done_records, -1);
+    assert_eq!(world.write(0, &write(2, 0, 9, vec![])), Err(GroupError::FencedStateEpoch));
+    world.write(0, &write(3, 0, 9, vec![])).unwrap();
+    world.initialize(0, 1, 0).unwrap();
+    assert_eq!(world.read(0, 0).unwrap().state_epoch, 4, "even if the group is another one by now");
 }
 
 #[test]
