@@ -153,6 +153,7 @@ fn check_says_what_differs_and_changes_nothing() {
     assert!(text.out.contains("data on nvme0n1; 4 shards"), "{}", text.out);
     assert!(text.out.contains("powersave (4), wanted performance"), "{}", text.out);
     assert!(text.out.contains("by hand: systemd: LimitNOFILE"), "{}", text.out);
+    assert!(text.out.contains("mount -o remount,noatime /\n"), "{}", text.out);
     let explained = host.tune(&["check", "--explain", "--profile", "shared"]);
     assert!(explained.out.contains("undo: ") && explained.out.contains("https://docs.kernel.org"));
     assert!(!explained.out.contains("cpu governor"), "{}", explained.out);

@@ -48,7 +48,8 @@ fn names(tree: &Tree) -> BTreeMap<u32, String> {
 
 /// An NVMe controller's queue 0 takes commands that manage it.
 fn is_queue(name: &str) -> bool {
-    !NO_QUEUE.iter().any(|word| name.contains(word)) && !(name.starts_with("nvme") && name.ends_with("q0"))
+    let is_admin = name.starts_with("nvme") && name.ends_with("q0");
+    !is_admin && !NO_QUEUE.iter().any(|word| name.contains(word))
 }
 
 /// Where each interrupt should be served that is not where it should be: on `others` if there are such CPUs, else evenly

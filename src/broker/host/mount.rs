@@ -53,11 +53,17 @@ fn parse(line: &str) -> Option<Mount> {
     let first: Vec<&str> = first.split(' ').collect();
     let mut second = second.split(' ');
     let (filesystem, source) = (second.next()?, second.next()?);
-    let options = first.get(5)?.split(',').chain(second.next().unwrap_or_default().split(','));
+    let of_both = first.get(5)?.split(',').chain(second.next().unwrap_or_default().split(','));
+    let mut options: Vec<String> = vec![];
+    for option in of_both.filter(|option| !option.is_empty()) {
+        if !options.iter().any(|known| known == option) {
+            options.push(option.to_owned());
+        }
+    }
     Some(Mount {
         point: unescaped(first.get(4)?),
         filesystem: filesystem.to_owned(),
-        options: options.filter(|option| !option.is_empty()).map(str::to_owned).collect(),
+        options,
         source: unescaped(source),
         number: (*first.get(2)?).to_owned(),
     })
@@ -117,7 +123,7 @@ mod tests {
         let mount = parse(line).expect("it is one");
         assert_eq!(mount.point, "/var/lib/my data");
         assert_eq!((mount.filesystem.as_str(), mount.number.as_str()), ("xfs", "259:2"));
-        assert_eq!(mount.options, ["rw", "noatime", "rw", "attr2", "discard"]);
+        assert_eq!(mount.options, ["rw", "noatime", "attr2", "discard"]);
         assert_eq!(parse("nonsense"), None);
         assert_eq!(parse("1 2 - "), None);
     }

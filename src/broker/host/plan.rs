@@ -103,7 +103,8 @@ fn judge(setting: &Setting, facts: &Facts) -> Verdict {
             verdict.found = format!("{}; what is wanted is not offered here", verdict.found);
         }
     }
-    verdict.by_hand.clone_from(&setting.by_hand);
+    let point = facts.mount.as_ref().map_or("MOUNTPOINT", |mount| &mount.point);
+    verdict.by_hand = setting.by_hand.as_ref().map(|by_hand| by_hand.replace("{mount}", point));
     verdict
 }
 

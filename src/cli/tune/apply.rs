@@ -72,9 +72,7 @@ impl Apply {
                 comparison.profile.name
             )));
         }
-        let is_meant = |verdict: &&Verdict| {
-            self.only.is_empty() || self.only.iter().any(|name| *name == verdict.setting)
-        };
+        let is_meant = |verdict: &&Verdict| self.only.is_empty() || self.only.contains(&verdict.setting);
         let verdicts: Vec<&Verdict> = comparison.verdicts.iter().filter(is_meant).collect();
         let changes: Vec<Change> = verdicts.iter().flat_map(|verdict| verdict.changes.clone()).collect();
         let by_hand: Vec<(&str, &str)> = verdicts
@@ -200,6 +198,7 @@ impl Report<'_> {
             };
             let (outcome, reason) = self.outcome(step);
             let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
+            let (old, new) = (old.replace('\t', " "), new.replace('\t', " "));
             text.push_str(&format!("{outcome:12}  {setting}: {path}: {old} -> {new}{reason}\n"));
         }
         if self.steps.is_empty() {
