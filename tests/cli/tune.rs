@@ -310,11 +310,39 @@ fn a_measured_profile_is_what_the_broker_starts_with() {
 
     let path = Path::new(&data).join("io-profile.toml");
     let sound = fs::read_to_string(&path).expect("it is there");
+    extremes_serve(&mut broker, &path, &sound);
+
     fs::write(&path, sound.replace("format = 1", "format = one")).expect("writable");
     broker.start_again();
     assert!(told("io-profile.toml is damaged: line ") && told("the default limits hold"));
     let read = broker.must(&["consume", "t", "--from-beginning", "--until-end"]);
     assert_eq!(read.lines().count(), 2);
+}
+
+/// The longest and the shortest flush that a profile may tell of: what is acknowledged under such limits is there after
+/// `kill -9`, whether it went through the journal or past it.
+fn extremes_serve(broker: &mut Broker, path: &Path, sound: &str) {
+    let text = crate::broker::some_text(20_000);
+    let latency = |us: u32| {
+        let mut lines: Vec<String> = sound.lines().map(str::to_owned).collect();
+        let at = lines.iter().position(|line| line == "[durable_write]").expect("it is there");
+        lines[at + 1] = format!("p50_us = {us}");
+        lines[at + 2] = format!("p99_us = {us}");
+        lines.join("\n")
+    };
+    for (topic, us) in [("slow", 10_000_000), ("fast", 1)] {
+        fs::write(path, latency(us)).expect("writable");
+        broker.start_again();
+        let log = fs::read_to_string(broker.directory().join("log")).expect("readable");
+        let bypass = if us == 1 { "bypass from 32 KiB, " } else { "bypass from 512 KiB, " };
+        assert!(log.contains(bypass), "{log}");
+        broker.must(&["topic", "create", topic, "--partitions", "1"]);
+        assert_eq!(broker.run_with(&["produce", topic], text.as_bytes()).code, 0);
+        broker.kill();
+        broker.start_again();
+        assert_eq!(broker.must(&["consume", topic, "--from-beginning", "--until-end"]), text);
+        assert_eq!(broker.stop(), Some(0));
+    }
 }
 
 #[test]

@@ -110,10 +110,10 @@ fn readings(tree: &Tree, setting: &Setting, facts: &Facts, process: &str) -> Vec
                 Devices::Data => facts.disks.iter().map(|disk| format!("/sys/block/{disk}/device")).collect(),
                 Devices::Network => tree.expand("/sys/class/net/*/device"),
             };
-            let files = directories.iter().flat_map(|directory| interrupts::of_device(tree, directory));
-            // Two disks may share a controller.
-            let files: BTreeMap<String, String> = files.collect();
-            files.into_keys().map(|path| file(tree, setting, path)).collect()
+            let numbers = directories.iter().flat_map(|directory| interrupts::of_device(tree, directory));
+            // Two disks may share a controller. The order is that of the queues.
+            let numbers: BTreeSet<u32> = numbers.collect();
+            numbers.into_iter().map(|number| file(tree, setting, interrupts::file_of(number))).collect()
         }
     }
 }

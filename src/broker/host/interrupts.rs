@@ -12,8 +12,8 @@ use super::tree::Tree;
 /// Words in an interrupt's name that tell that it is no queue's.
 const NO_QUEUE: [&str; 5] = ["config", "event", "async", "mbox", "admin"];
 
-/// The interrupts' files of the device at `directory`, which may be a link.
-pub(super) fn of_device(tree: &Tree, directory: &str) -> Vec<(String, String)> {
+/// The numbers of the interrupts of the queues of the device at `directory`, which may be a link.
+pub(super) fn of_device(tree: &Tree, directory: &str) -> Vec<u32> {
     let names = names(tree);
     let Some(device) = tree.resolve(directory) else { return vec![] };
     // The device that has the interrupts stands above the one that is known by its kind: virtio, NVMe namespaces.
@@ -29,11 +29,12 @@ pub(super) fn of_device(tree: &Tree, directory: &str) -> Vec<(String, String)> {
         }
     };
     let numbers = numbers.iter().filter_map(|number| number.parse::<u32>().ok());
-    let queues = numbers.filter_map(|number| Some((number, names.get(&number)?)));
-    let queues = queues.filter(|(_, name)| is_queue(name));
-    let mut files: Vec<(u32, String)> = queues.map(|(number, name)| (number, name.clone())).collect();
-    files.sort();
-    files.into_iter().map(|(number, name)| (format!("/proc/irq/{number}/smp_affinity_list"), name)).collect()
+    numbers.filter(|number| names.get(number).is_some_and(|name| is_queue(name))).collect()
+}
+
+/// The file that says which CPUs serve an interrupt.
+pub(super) fn file_of(number: u32) -> String {
+    format!("/proc/irq/{number}/smp_affinity_list")
 }
 
 /// The names of all interrupts: the last word of their line.
@@ -96,7 +97,7 @@ mod tests {
 
     fn readings(lists: &[&str]) -> Vec<Reading> {
         let reading = |(at, list): (usize, &&str)| Reading {
-            path: format!("/proc/irq/{at}/smp_affinity_list"),
+            path: file_of(at as u32),
             value: Ok((*list).to_owned()),
             offered: vec![],
         };

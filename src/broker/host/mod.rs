@@ -26,6 +26,6 @@ pub use error::TuneError;
 pub use facts::{Facts, Place, Reading, look};
 pub use mount::{Mount, disks_below};
 pub use plan::{Change, Standing, Verdict, plan};
-pub use profile::{DEDICATED, Profile, Setting, Source, Wanted, Weight, built_in};
+pub use profile::{DEDICATED, PROFILE_BYTES_MAX, Profile, Setting, Source, Wanted, Weight, built_in};
 pub use tree::Tree;
 pub use undo::UndoFile;

@@ -23,7 +23,7 @@ const FORMAT: u32 = 1;
 /// Settings of one profile.
 const SETTINGS_MAX: usize = 200;
 /// Bytes of the text of a profile.
-pub(super) const PROFILE_BYTES_MAX: usize = 256 << 10;
+pub const PROFILE_BYTES_MAX: usize = 256 << 10;
 /// Characters of a value that is written to a file.
 const VALUE_CHARS_MAX: usize = 128;
 

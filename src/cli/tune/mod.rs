@@ -8,13 +8,16 @@ mod check;
 mod date;
 mod io;
 
+use std::io::Read;
 use std::path::PathBuf;
 
 use clap::Subcommand;
 
 use super::failure::Failure;
 use super::serve::SettingSources;
-use crate::broker::host::{self, DEDICATED, Facts, Place, Profile, Tree, TuneError, Verdict};
+use crate::broker::host::{
+    self, DEDICATED, Facts, PROFILE_BYTES_MAX, Place, Profile, Tree, TuneError, Verdict,
+};
 
 /// Arguments of `corelog tune`.
 #[derive(Debug, clap::Args)]
@@ -99,7 +102,7 @@ impl Subject {
         if let Some(profile) = host::built_in(&self.profile) {
             return profile;
         }
-        let text = std::fs::read_to_string(&self.profile).map_err(|error| TuneError::File {
+        let text = read_bounded(&self.profile).map_err(|error| TuneError::File {
             file: self.profile.clone(),
             reason: format!(
                 "{error}; a profile is a file, or one of {}",
@@ -108,4 +111,11 @@ impl Subject {
         })?;
         Profile::parse(&self.profile, &text)
     }
+}
+
+/// The text of a file; of one that is too large, so much that it is seen to be.
+fn read_bounded(path: &str) -> std::io::Result<String> {
+    let mut text = String::new();
+    std::fs::File::open(path)?.take(PROFILE_BYTES_MAX as u64 + 1).read_to_string(&mut text)?;
+    Ok(text)
 }
