@@ -7,6 +7,8 @@
 mod broker;
 #[path = "cli/group.rs"]
 mod group;
+#[path = "cli/tune.rs"]
+mod tune;
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};

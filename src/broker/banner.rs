@@ -19,6 +19,7 @@ pub fn print(settings: &BrokerSettings, started: &Started) {
     let rows = [
         ("data", directory.display().to_string()),
         ("shards", cpus.join(", ")),
+        ("device", started.device.clone()),
         ("kafka", format!("{} (advertised as {advertised})", started.address)),
         ("admin", format!("http://{}/health, /metrics", started.admin)),
         ("cluster", format!("{}, node {}", image.cluster_id(), settings.node.id)),

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use futures_lite::future::block_on;
 use glommio::ExecutorJoinHandle;
 
+use super::device::{self, DeviceLimits};
 use super::executor::{self, Links, Listening, Plan};
 use super::gate::Gate;
 use super::{ServeError, cpus, memory, signals};
@@ -49,6 +50,8 @@ pub struct Started {
     pub address: SocketAddr,
     pub admin: SocketAddr,
     pub cpus: Vec<usize>,
+    /// By what the I/O of the shards is bounded.
+    pub device: String,
     pub took: Duration,
 }
 
@@ -79,8 +82,9 @@ pub fn start(settings: &Arc<BrokerSettings>) -> Result<(Running, Started), Serve
     let recovered = Arc::new(recover_journals(settings)?);
     remove_strays(settings, &image)?;
     let cpus = cpus::allowed();
-    let shards = settings.shards.unwrap_or(u16::try_from(cpus.len()).unwrap_or(u16::MAX));
+    let shards = settings.shards.unwrap_or_else(cpus::shards_by_default);
     let cpus = cpus::assign(&cpus, shards);
+    let device = device::load(&settings.data_dir, shards);
     let metrics: Vec<Arc<ShardMetrics>> = cpus.iter().map(|_| Arc::default()).collect();
     let phase = PhaseCell::default();
     let facts = AdminFacts {
@@ -96,6 +100,7 @@ pub fn start(settings: &Arc<BrokerSettings>) -> Result<(Running, Started), Serve
         cpus: &cpus,
         metrics: &metrics,
         recovered,
+        device: device.limits,
     })?;
     for inbox in &inboxes {
         // Before the controller runs: a shard must not see a newer image first. Partitions serve as they become ready;
@@ -108,7 +113,7 @@ pub fn start(settings: &Arc<BrokerSettings>) -> Result<(Running, Started), Serve
     superblock.stamp(uuid::Uuid::new_v4()).map_err(BootError::from)?;
     phase.set(Phase::Ready);
     let running = Running { inboxes, threads, control, phase, _superblock: superblock };
-    Ok((running, Started { image, address, admin, cpus, took: began.elapsed() }))
+    Ok((running, Started { image, address, admin, cpus, device: device.told, took: began.elapsed() }))
 }
 
 impl Running {
@@ -203,10 +208,11 @@ struct ShardsPlan<'a> {
     cpus: &'a [usize],
     metrics: &'a [Arc<ShardMetrics>],
     recovered: Arc<Recovered>,
+    device: DeviceLimits,
 }
 
 fn start_shards(plan: ShardsPlan<'_>) -> Result<Shards, ServeError> {
-    let ShardsPlan { settings, controller, address, cpus, metrics, recovered } = plan;
+    let ShardsPlan { settings, controller, address, cpus, metrics, recovered, device } = plan;
     let shards = cpus.len() as u16;
     let takeover = Arc::new(Takeover::new(&recovered, shards));
     let gate = Arc::new(Gate::new(shards));
@@ -228,6 +234,7 @@ fn start_shards(plan: ShardsPlan<'_>) -> Result<Shards, ServeError> {
             loads: loads.clone(),
             recovered: recovered.clone(),
             takeover: takeover.clone(),
+            device,
             gate: gate.clone(),
         };
         let links = Links {

@@ -11,6 +11,11 @@ pub fn allowed() -> Vec<usize> {
     if cpus.is_empty() { vec![0] } else { cpus }
 }
 
+/// Shards of a broker that is told no number: one for each CPU.
+pub fn shards_by_default() -> u16 {
+    u16::try_from(allowed().len()).unwrap_or(u16::MAX)
+}
+
 /// The CPU of each of `shards` shards, in turn over `cpus`.
 pub fn assign(cpus: &[usize], shards: u16) -> Vec<usize> {
     cpus.iter().copied().cycle().take(usize::from(shards)).collect()

@@ -14,6 +14,7 @@ use std::time::Duration;
 use futures_channel::oneshot;
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement, Task};
 
+use super::device::DeviceLimits;
 use super::gate::Gate;
 use super::memory;
 use crate::cluster::ControllerHandle;
@@ -47,6 +48,8 @@ pub struct Plan {
     /// What earlier starts left in the journals.
     pub recovered: Arc<Recovered>,
     pub takeover: Arc<Takeover>,
+    /// Bounds of journal and direct I/O.
+    pub device: DeviceLimits,
     /// No shard listens before all know the topics.
     pub gate: Arc<Gate>,
 }
@@ -90,7 +93,7 @@ pub fn start(plan: Plan, links: Links) -> Result<ExecutorJoinHandle<()>, String>
 
 async fn run(mut plan: Plan, links: Links) -> Result<(), String> {
     let Links { mesh, mut notices, controller, ready } = links;
-    let disk = Disk::open(&plan.data_dir, DiskLimits::default()).await;
+    let disk = Disk::open(&plan.data_dir, DiskLimits { io: plan.device.io, ..DiskLimits::default() }).await;
     // Joining waits for every shard, so a shard that cannot go on joins first and reports after.
     let ends = match mesh {
         Some(mesh) => Some(mesh.join().await.map_err(|error| error.to_string())?),
@@ -155,7 +158,7 @@ async fn open_store(plan: &mut Plan, disk: Rc<Disk>, id: ShardId) -> Result<Rc<S
     let limits = StoreLimits {
         cache_bytes_max: plan.memory.cache_bytes,
         open_files_max: memory::open_files_per_shard(plan.shards),
-        journal: memory::journal_limits(&plan.memory),
+        journal: memory::journal_limits(&plan.memory, plan.device.journal),
         ..StoreLimits::default()
     };
     let start = JournalStart {

@@ -42,8 +42,7 @@ pub fn per_shard(usable: u64, shards: u16, settings: &BrokerSettings) -> Memory 
 }
 
 /// Bounds of one shard's journal. What is in it and not in the segments is in the batch cache too, and cannot give way there.
-pub fn journal_limits(memory: &Memory) -> JournalLimits {
-    let limits = JournalLimits::default();
+pub fn journal_limits(memory: &Memory, limits: JournalLimits) -> JournalLimits {
     let bytes_max = limits.bytes_max.min(memory.cache_bytes / 2).max(2 * limits.first_file_bytes);
     JournalLimits { bytes_max: bytes_max & !(JOURNAL_ALIGN_BYTES - 1), ..limits }
 }

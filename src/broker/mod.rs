@@ -9,11 +9,14 @@ mod banner;
 mod boot;
 pub mod checks;
 mod cpus;
+pub mod device;
 mod error;
 mod executor;
 mod gate;
+pub mod host;
 mod memory;
 mod signals;
 
 pub use boot::serve;
+pub use cpus::shards_by_default;
 pub use error::ServeError;

@@ -14,6 +14,7 @@ mod output;
 mod produce;
 mod serve;
 mod topic;
+mod tune;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -35,6 +36,8 @@ enum Command {
     Serve(serve::Serve),
     /// Check whether this machine can run a broker, and say how to mend what stands in the way.
     Doctor(doctor::Doctor),
+    /// Compare this host with a profile, set it, take that back; measure the data device.
+    Tune(tune::Tune),
     /// Create, list, describe, alter and delete topics.
     Topic(topic::Topic),
     /// List, describe, move and delete consumer groups and share groups.
@@ -60,6 +63,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let outcome = match parsed.command {
         Command::Serve(command) => command.run(),
         Command::Doctor(command) => command.run(),
+        Command::Tune(command) => command.run(),
         Command::Topic(command) => command.run(),
         Command::Group(command) => command.run(),
         Command::Produce(command) => command.run(),

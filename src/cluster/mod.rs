@@ -17,4 +17,4 @@ pub use controller::{
 };
 pub use handle::{ControllerHandle, QUEUED_REQUESTS_MAX};
 pub use store::{SNAPSHOT_COMMANDS_MAX, Store, StoreError};
-pub use superblock::{Superblock, SuperblockError, SuperblockFacts};
+pub use superblock::{Superblock, SuperblockError, SuperblockFacts, lock};

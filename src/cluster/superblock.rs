@@ -127,8 +127,8 @@ impl Superblock {
     }
 }
 
-/// Takes the directory's lock and leaves this process's id in it.
-fn lock(directory: &Path) -> Result<File, SuperblockError> {
+/// Takes the directory's lock, held until the file is dropped, and leaves this process's id in it. The directory is there.
+pub fn lock(directory: &Path) -> Result<File, SuperblockError> {
     let io = |source| SuperblockError::Io { path: directory.to_owned(), source };
     let path = directory.join(LOCK_FILE);
     let mut file =

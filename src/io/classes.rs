@@ -10,10 +10,15 @@
 //! receives, accepts and connects. And it bounds what it hands over in one turn, not what the device then has to do. So
 //! neither shares nor latency keep ten megabytes of cold reads from standing in the device before a 4 KiB journal write.
 
+use super::memory::BLOCK_BYTES;
+
 /// Operations that glommio's ring takes in one turn.
 const RING_OPERATIONS: u32 = 128;
 /// What opening, closing, cutting and reserving files may take of it; nobody schedules those.
 const UNSCHEDULED_OPERATIONS: u32 = 8;
+
+/// Bytes in flight of one class that no measurement goes beyond.
+const CAP_BYTES_MAX: u64 = 64 << 20;
 
 /// What a direct read or write is for, the most urgent first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -126,6 +131,37 @@ const _: () = {
     assert!(operations + UNSCHEDULED_OPERATIONS <= RING_OPERATIONS, "all classes at once fit into the ring");
 };
 
+/// The bounds of every class: as above, or as the measured device has them (`broker::device`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IoLimits([IoCaps; IoClass::ALL.len()]);
+
+impl Default for IoLimits {
+    fn default() -> Self {
+        Self(IoClass::ALL.map(IoClass::caps))
+    }
+}
+
+impl IoLimits {
+    /// The bounds of a class.
+    pub const fn of(&self, class: IoClass) -> IoCaps {
+        self.0[class.index()]
+    }
+
+    /// With other bounds for one class, as far as they are safe: at most the operations that the ring has room for, at
+    /// least one block and one operation, and contended never more than full.
+    #[must_use]
+    pub fn with(mut self, class: IoClass, caps: IoCaps) -> Self {
+        let bounded = |cap: IoCap, most: IoCap| IoCap {
+            operations: cap.operations.clamp(1, most.operations),
+            bytes: cap.bytes.clamp(BLOCK_BYTES, most.bytes),
+        };
+        let most = IoCap { operations: class.caps().full.operations, bytes: CAP_BYTES_MAX };
+        let full = bounded(caps.full, most);
+        self.0[class.index()] = IoCaps { full, contended: bounded(caps.contended, full) };
+        self
+    }
+}
+
 /// What a class did and does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct IoCounts {
@@ -139,4 +175,24 @@ pub struct IoCounts {
     pub operations: u64,
     /// Their bytes.
     pub bytes: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_bounds_are_taken_that_the_ring_has_no_room_for_or_that_stand_still() {
+        for class in IoClass::ALL {
+            let all = IoCap { operations: u32::MAX, bytes: u64::MAX };
+            let most = IoLimits::default().with(class, IoCaps { full: all, contended: all }).of(class);
+            assert_eq!(most.full.operations, class.caps().full.operations);
+            assert_eq!(most.full.bytes, CAP_BYTES_MAX);
+            let nothing = IoCap { operations: 0, bytes: 0 };
+            let least = IoLimits::default().with(class, IoCaps { full: nothing, contended: all }).of(class);
+            assert_eq!(least.full, IoCap { operations: 1, bytes: BLOCK_BYTES });
+            assert_eq!(least.contended, least.full, "contended is never more than full");
+        }
+        assert_eq!(IoLimits::default().of(IoClass::Checkpoint), IoClass::Checkpoint.caps());
+    }
 }

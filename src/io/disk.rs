@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use glommio::io::{DmaFile, OpenOptions};
 
-use super::classes::{IoClass, IoCounts};
+use super::classes::{IoClass, IoCounts, IoLimits};
 use super::file::{Access, File, Inner, WriteBuffer};
 use super::foreign::Home;
 use super::kernel;
@@ -35,11 +35,13 @@ const PROBE_FILE: &str = "direct-io.probe";
 pub struct DiskLimits {
     /// Free bytes below which appends are refused.
     pub reserve_bytes: u64,
+    /// What each class of direct I/O may have in flight.
+    pub io: IoLimits,
 }
 
 impl Default for DiskLimits {
     fn default() -> Self {
-        Self { reserve_bytes: 128 << 20 }
+        Self { reserve_bytes: 128 << 20, io: IoLimits::default() }
     }
 }
 
@@ -121,7 +123,7 @@ impl Disk {
             directory,
             limits,
             home: Home::new(),
-            scheduler: Scheduler::new(ticks),
+            scheduler: Scheduler::new(ticks, limits.io),
             free_bytes: Cell::new(0),
             admitted_bytes: Cell::new(0),
             promised_bytes: Cell::new(0),

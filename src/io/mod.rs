@@ -15,7 +15,7 @@ mod pages;
 mod scheduler;
 mod simulated;
 
-pub use classes::{IoCap, IoCaps, IoClass, IoCounts};
+pub use classes::{IoCap, IoCaps, IoClass, IoCounts, IoLimits};
 pub use clock::Clock;
 pub use disk::{Disk, DiskLimits, FileFacts, Inspected};
 pub use file::{Access, File, WriteBuffer};

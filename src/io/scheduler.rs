@@ -14,7 +14,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::admission::{Admission, Admitted, Ticket};
-use super::classes::{IoClass, IoCounts};
+use super::classes::{IoClass, IoCounts, IoLimits};
 
 /// What the scheduler goes by: the machine's clock, or none, so that a simulation depends on nothing but its seed. There
 /// the quiet time after something urgent never ends, which only makes more operations wait.
@@ -42,9 +42,9 @@ pub(super) struct Scheduler {
 }
 
 impl Scheduler {
-    /// A scheduler with each class's own caps.
-    pub(super) fn new(ticks: Ticks) -> Rc<Self> {
-        let admission = RefCell::new(Admission::new(IoClass::caps));
+    /// A scheduler with these caps for each class.
+    pub(super) fn new(ticks: Ticks, limits: IoLimits) -> Rc<Self> {
+        let admission = RefCell::new(Admission::new(|class| limits.of(class)));
         Rc::new(Self { admission, waiting: RefCell::default(), ticks })
     }
 
@@ -181,7 +181,7 @@ mod tests {
     }
 
     fn filled() -> (Rc<Scheduler>, Vec<Place>, Arc<Woken>) {
-        let scheduler = Scheduler::new(Ticks::Never);
+        let scheduler = Scheduler::new(Ticks::Never, IoLimits::default());
         let woken = Arc::new(Woken::default());
         let all = IoClass::Compaction.caps().full.operations;
         let places = (0..all).map(|_| poll(&mut ask(&scheduler), &woken).expect("a free place")).collect();
@@ -240,7 +240,7 @@ mod tests {
         const TASKS: u32 = 500;
         let executor = glommio::LocalExecutorBuilder::default().io_memory(1 << 20).make();
         executor.expect("io_uring works here").run(async {
-            let scheduler = Scheduler::new(Ticks::Since(Instant::now()));
+            let scheduler = Scheduler::new(Ticks::Since(Instant::now()), IoLimits::default());
             let (running, most) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
             let tasks: Vec<_> = (0..TASKS)
                 .map(|number| {

@@ -39,7 +39,7 @@ const INDEX_BYTES_MAX: u64 = 32 << 20;
 const BUSY_WRITERS_MAX: usize = 8;
 
 /// Bounds of a shard's journal.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JournalLimits {
     /// The first file, made before the shard serves.
     pub first_file_bytes: u64,

@@ -212,7 +212,7 @@ pub(crate) const JOURNAL: JournalLimits = JournalLimits {
 
 /// A store over a directory of the real file system, after whatever earlier ones left there.
 pub(crate) async fn real_store(directory: &std::path::Path) -> Rc<Store> {
-    let limits = DiskLimits { reserve_bytes: 0 };
+    let limits = DiskLimits { reserve_bytes: 0, ..DiskLimits::default() };
     let recovered =
         journal::plan(journal::load(directory).expect("a readable directory")).expect("a known format");
     let disk = Disk::open(directory, limits).await.expect("a directory that can be used");
@@ -269,7 +269,7 @@ pub(crate) async fn shard_within(
     (cache_bytes_max, journal): (u64, JournalLimits),
     start: JournalStart,
 ) -> Result<Rc<Store>, StorageError> {
-    let limits = DiskLimits { reserve_bytes: 1 << 20 };
+    let limits = DiskLimits { reserve_bytes: 1 << 20, ..DiskLimits::default() };
     let disk = Disk::simulated(device.clone(), limits).await.expect("the simulated disk is there");
     let limits = StoreLimits { cache_bytes_max, open_files_max: 2, journal, ..StoreLimits::default() };
     Store::open(disk, limits, start).await

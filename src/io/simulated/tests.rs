@@ -13,7 +13,9 @@ fn run<T>(test: impl Future<Output = T>) -> T {
 }
 
 async fn disk_of(device: &Rc<Simulated>) -> Rc<Disk> {
-    Disk::simulated(device.clone(), DiskLimits { reserve_bytes: 0 }).await.expect("it is there")
+    Disk::simulated(device.clone(), DiskLimits { reserve_bytes: 0, ..DiskLimits::default() })
+        .await
+        .expect("it is there")
 }
 
 fn path(name: &str) -> PathBuf {
