@@ -28,6 +28,8 @@ applies() { # kind, side, round: whether the side runs scenarios of the kind
     recovery:*) [ "$2" = corelog ] && [ "$3" = 1 ] ;;
     produce:ceiling | mixed:ceiling | fetch:ceiling) true ;;
     *:ceiling) false ;;
+    # Reading and idling know no flush.
+    fetch:flush | cold:flush | idle:flush | start:flush | *-consume:flush) false ;;
     rdkafka-*) have_rdkafka ;;
     *) true ;;
   esac
@@ -50,7 +52,7 @@ run_scenario() { # name, side
     rdkafka-consume) run_rdkafka_consume "${options[@]}" ;;
     *) die "$1: unknown kind ${KIND[$1]}" ;;
   esac
-  [ "${KIND[$1]}" = recovery ] || note_peak
+  note_peak
   [ "$2" != kafka ] || keep_rate "$1"
 }
 

@@ -86,6 +86,7 @@ for name in "${NAMES[@]}"; do
   # A rate that an earlier run into this folder found is used again.
   [ -z "$base" ] || [ -f "$OUT/rate-$base" ] || CHOSEN[$base]=yes
 done
+for name in "${!CHOSEN[@]}"; do rm -f "$OUT/rate-$name"; done
 [ ${#CHOSEN[@]} -gt 0 ] || die "no scenario's name matches $ONLY; see --list"
 groups() { for name in "${NAMES[@]}"; do [ -z "${CHOSEN[$name]:-}" ] || echo "${GROUP[$name]}"; done | awk '!seen[$0]++'; }
 

@@ -110,5 +110,5 @@ cpu_ticks() { sed 's/.*) //' "/proc/$BROKER/stat" | awk '{ print $12 + $13 }'; }
 ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.6g\n", a / b }'; }
 
 # The peak counts from here: 5 resets VmHWM (proc_pid_clear_refs(5)).
-reset_peak() { [ "$SIDE" = ceiling ] || echo 5 >"/proc/$BROKER/clear_refs"; }
-note_peak() { [ "$SIDE" = ceiling ] || fact peak_mb "$(ratio "$(status_kb VmHWM)" 976.5625)"; }
+reset_peak() { [ -z "$BROKER" ] || [ "$SIDE" = ceiling ] || echo 5 >"/proc/$BROKER/clear_refs"; }
+note_peak() { [ -z "$BROKER" ] || [ "$SIDE" = ceiling ] || fact peak_mb "$(ratio "$(status_kb VmHWM)" 976.5625)"; }

@@ -9,6 +9,9 @@ use crate::measure::Timing;
 use crate::report::compare::Spread;
 use crate::result::RunRecord;
 
+/// A side that took less of the rate that it was to take did not keep up.
+const RATE_SHARE_MIN: f64 = 0.98;
+
 /// Figures by their names, with units last.
 pub type Figures = BTreeMap<String, f64>;
 
@@ -145,6 +148,8 @@ fn of_run(run: &RunRecord) -> Figures {
     // Of an open loop, whose rate says nothing about the side.
     let paced = run.command.name != "consume" && run.workload.producer.rate > 0.0;
     note("paced_records_s", paced.then_some(run.workload.producer.rate));
+    let reached = measured.per_second(counts.produced_records);
+    note("rate_missed", (paced && reached < run.workload.producer.rate * RATE_SHARE_MIN).then_some(1.0));
     note("client_limit", run.verdict.client_was_limit().then_some(1.0));
     all
 }

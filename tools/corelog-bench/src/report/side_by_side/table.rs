@@ -20,8 +20,12 @@ const COLUMNS: [(&str, &str); 8] = [
     ("peak_mb", "peak MB"),
 ];
 /// Figures that show otherwise than as values.
-const SILENT: [&str; 2] = ["paced_records_s", "client_limit"];
-const LIMIT_MARK: &str = "†";
+const SILENT: [&str; 3] = ["paced_records_s", "client_limit", "rate_missed"];
+/// Figures that put a mark to records/s, and what it means.
+const MARKS: [(&str, &str, &str); 2] = [
+    ("client_limit", "†", "the client was the limit in at least one round."),
+    ("rate_missed", "‡", "did not keep up with the rate that was asked for in at least one round."),
+];
 
 /// All scenarios that have results, in the order of the list, a row for each side.
 pub fn markdown(scenarios: &[Scenario], results: &Results) -> String {
@@ -42,8 +46,12 @@ pub fn markdown(scenarios: &[Scenario], results: &Results) -> String {
     for row in &rows {
         text.push_str(&format!("| {} |\n", row.join(" | ")));
     }
-    let marked = rows.iter().flatten().any(|cell| cell.contains(LIMIT_MARK));
-    text.push_str(&notes(scenarios, results, marked));
+    text.push_str(&notes(scenarios, results));
+    for (_, mark, meaning) in MARKS {
+        if rows.iter().flatten().any(|cell| cell.contains(mark)) {
+            text.push_str(&format!("\n{mark} {meaning}\n"));
+        }
+    }
     text
 }
 
@@ -52,9 +60,12 @@ fn row(first: String, scenario: &Scenario, side: Side, results: &Results) -> Vec
     let mut cells = vec![first, side.name().to_owned()];
     for (figure, _) in COLUMNS {
         let mut cell = results.spread(name, side, figure).map_or_else(String::new, |spread| value(&spread));
-        let limited = results.spread(name, side, "client_limit").is_some();
-        if figure == "records_s" && limited && side != Side::Ceiling {
-            cell.push_str(LIMIT_MARK);
+        for (marked, mark, _) in MARKS {
+            // At the ceiling the client is always the limit.
+            if figure == "records_s" && side != Side::Ceiling && results.spread(name, side, marked).is_some()
+            {
+                cell.push_str(mark);
+            }
         }
         cells.push(cell);
     }
@@ -136,7 +147,7 @@ fn short(figure: &str) -> &str {
     column.map_or(figure, |(_, head)| head.split(',').next().unwrap_or(head))
 }
 
-fn notes(scenarios: &[Scenario], results: &Results, marked: bool) -> String {
+fn notes(scenarios: &[Scenario], results: &Results) -> String {
     let (mut met, mut judged) = (0_usize, 0_usize);
     for scenario in scenarios {
         let bars = scenario.compared.iter().filter_map(|(figure, bar)| {
@@ -147,11 +158,7 @@ fn notes(scenarios: &[Scenario], results: &Results, marked: bool) -> String {
             met += usize::from(judgement.met);
         }
     }
-    let mut text = format!(
+    format!(
         "\nMedians over the rounds, ± half their range. {met} of {judged} bars that were measured are met.\n"
-    );
-    if marked {
-        text.push_str(&format!("{LIMIT_MARK} the client was the limit in at least one round.\n"));
-    }
-    text
+    )
 }
