@@ -46,10 +46,10 @@ run_scenario() { # name, side
     idle) run_idle "${options[0]}" ;;
     start) run_start ;;
     recovery) run_recovery ;;
-    java-produce) run_java_produce "${options[@]}" ;;
-    java-consume) run_java_consume "${options[@]}" ;;
-    rdkafka-produce) run_rdkafka_produce "${options[@]}" ;;
-    rdkafka-consume) run_rdkafka_consume "${options[@]}" ;;
+    java-produce) run_java_produce "${options[0]}" "$(scaled "${options[1]}")" ;;
+    java-consume) run_java_consume "${options[0]}" "$(scaled "${options[1]}")" ;;
+    rdkafka-produce) run_rdkafka_produce "${options[0]}" "$(scaled "${options[1]}")" ;;
+    rdkafka-consume) run_rdkafka_consume "${options[0]}" "$(scaled "${options[1]}")" ;;
     *) die "$1: unknown kind ${KIND[$1]}" ;;
   esac
   note_peak

@@ -6,6 +6,9 @@ RDKAFKA=$RDKAFKA_HOME/rdkafka_performance
 RDKAFKA_SKIPPED=""
 TOOL_PARTITIONS=16
 
+# As many as a scenario's list says for 10 s, or as much fewer or more as the counted time is.
+scaled() { awk -v n="$1" -v s="$SECONDS_COUNTED" 'BEGIN { printf "%.0f", n * s / 10 }'; } # records
+
 kafka_tool() { KAFKA_JVM_OPTS="-XX:TieredStopAtLevel=4" KAFKA_TOOL_HEAP=512m "$KAFKA" tool "$@"; }
 
 create_topic() { # partitions
