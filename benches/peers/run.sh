@@ -2,21 +2,23 @@
 # The same scenarios against Apache Kafka and against Corelog in alternation, on this host, and one table of them.
 #
 #   benches/peers/run.sh [--list] [--only REGEX] [--rounds N] [--seconds S] [--warm-up S] [--jvm-warm-up S] [--cpus LIST]
-#                        [--no-flush] [--no-ceiling] [--out FOLDER]
+#                        [--no-flush | --sides LIST] [--no-ceiling] [--out FOLDER]
 #
 # --list         the names of the scenarios (scenarios.txt beside this file) · --only REGEX  those whose whole name matches
 # --rounds N     default 3 · --seconds S  counted in each scenario, default 10; 0.1 s is enough to try the scripts
 # --warm-up S    before each, not counted, default 3 · --jvm-warm-up S  after each start of Kafka, default 30
 # --cpus LIST    from which corelog-bench drives, default 0: the broker has the others to itself
 # --no-flush     without the second column, Kafka with log.flush.interval.messages=1 · --no-ceiling  without `corelog-bench ceiling`
+# --sides LIST   of kafka, flush, corelog: the others' results are taken as they lie in the folder, for work on one side. What is
+#                told to others comes from runs in which the sides took turns
 # --out FOLDER   run files, pages and table.md, default target/peers-run; results that lie there already are kept, and made anew
-#                where a scenario runs again
+#                where a scenario runs again on a side
 #
 # PEERS_BINARIES  a folder with corelog and corelog-bench (default target/release) · PEERS_PORT  first of two ports (29292)
 #
 # Needs a JDK 17, Maven (kafka.sh installs Kafka below target/), jq. Sides take turns scenario group by scenario group: each is
 # started on an empty directory, runs the group, is stopped and its directory removed. Topics are deleted after each scenario and
-# keep 0.5 GB a partition at most, so that a run needs 30 GB; it ends before less than 20 GB of the disk are free.
+# keep 0.5 GB a partition at most, so that a run needs 32 GB; it ends before less than 20 GB of the disk are free.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 PEERS=benches/peers
@@ -45,6 +47,7 @@ while [ $# -gt 0 ]; do
     --jvm-warm-up) JVM_WARM_UP=$2; shift 2 ;;
     --cpus) CPUS=$2; shift 2 ;;
     --no-flush) SIDES=(kafka corelog); shift ;;
+    --sides) IFS=, read -ra SIDES <<<"$2"; shift 2 ;;
     --no-ceiling) CEILING=""; shift ;;
     --out) OUT=$2; shift 2 ;;
     -h | --help) sed -n '2,/^set /p' "$0" | sed '$d; s/^# \{0,1\}//'; exit 0 ;;
@@ -79,14 +82,19 @@ need java
 base_of() { # scenario: the one whose maximum it takes a share of
   [[ "${OPTIONS[$1]}" =~ @[0-9.]+\*([a-z0-9-]+) ]] && echo "${BASH_REMATCH[1]}" || true
 }
+for side in "${SIDES[@]}"; do
+  [[ "$side" =~ ^(kafka|flush|corelog)$ ]] || die "$side is no side; kafka, flush and corelog are"
+done
+runs_kafka() { [[ " ${SIDES[*]} " = *" kafka "* ]]; }
+
 for name in "${NAMES[@]}"; do
   [[ "$name" =~ ^($ONLY)$ || "$ONLY" = . ]] || continue
   CHOSEN[$name]=yes
   base=$(base_of "$name")
   # A rate that an earlier run into this folder found is used again.
-  [ -z "$base" ] || [ -f "$OUT/rate-$base" ] || CHOSEN[$base]=yes
+  [ -z "$base" ] || [ -f "$OUT/rate-$base" ] || ! runs_kafka || CHOSEN[$base]=yes
 done
-for name in "${!CHOSEN[@]}"; do rm -f "$OUT/rate-$name"; done
+for name in "${!CHOSEN[@]}"; do ! runs_kafka || rm -f "$OUT/rate-$name"; done
 [ ${#CHOSEN[@]} -gt 0 ] || die "no scenario's name matches $ONLY; see --list"
 groups() { for name in "${NAMES[@]}"; do [ -z "${CHOSEN[$name]:-}" ] || echo "${GROUP[$name]}"; done | awk '!seen[$0]++'; }
 
@@ -110,7 +118,8 @@ run_group() { # group, side, round
     fi
     need_disk
     say "round $round, $side: $name"
-    rm -f "$OUT/$name.$side-$round".*
+    # Rounds of an earlier run into this folder are not rounds of this one.
+    [ "$round" -gt 1 ] || rm -f "$OUT/$name.$side-"*
     RESULT=$OUT/$name.$side-$round
     run_scenario "$name" "$side"
     settle
