@@ -8,7 +8,7 @@ ARGS ?=
 BINARY := target/release/corelog
 
 .DEFAULT_GOAL := help
-.PHONY: help run test verify bench bench-compare differential build needs fmt clippy tidy unit integration clients deny
+.PHONY: help run test verify bench bench-compare peers differential build needs fmt clippy tidy unit integration clients deny
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -25,6 +25,9 @@ bench: needs ## Benchmarks of the pure parts (ARGS="record" for one)
 
 bench-compare: build ## One workload against Apache Kafka and against Corelog, side by side (needs a JDK and Maven)
 	benches/peers/bench-compare.sh $(ARGS)
+
+peers: build ## All scenarios against Apache Kafka and against Corelog in turn, one table; hours (ARGS="--only 'bulk|single' --rounds 1"; ARGS=--list)
+	benches/peers/run.sh $(ARGS)
 
 differential: build ## The same requests to Apache Kafka and to Corelog, answers compared (needs a JDK and Maven)
 	tests/differential/run.sh $(ARGS)

@@ -318,7 +318,58 @@ fn a_real_broker_is_driven_end_to_end_and_read_from_the_beginning() {
         "--set",
         "length.warm-up-s=0",
     ]);
-    assert!(read.measured.counts.fetched_records >= sent.measured.counts.produced_records);
+    let sent = sent.measured.counts.produced_records;
+    assert!(read.measured.counts.fetched_records >= sent);
+    // Three times what is there, at least, in an unknown time.
+    let bound = (3 * sent).to_string();
+    let again =
+        record(&["consume", "--topic", "kept", "--start", "loop", "--records", &bound, "--duration", "60"]);
+    assert!(again.measured.counts.fetched_records >= 3 * sent, "{:?}", again.measured.counts);
+}
+
+#[test]
+fn connections_that_do_nothing_are_held_and_their_cost_is_told() {
+    let (_server, address) = ceiling(None, Faults::default());
+    let short = ["--settle", "0", "--duration", "0.2"];
+    let held = bench(&[&["idle", "-b", &address, "--connections", "40"][..], &short].concat());
+    assert_eq!(ended(&held), (0, String::new()));
+    let text = String::from_utf8(held.stdout).unwrap();
+    let names: Vec<&str> = text.lines().filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(names, ["connections", "opened_s", "cpu_percent", "rss_mb", "connection_kb"], "{text}");
+    let value = |name: &str| -> f64 {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim().parse().unwrap()
+    };
+    assert!(value("connections") == 40.0 && value("rss_mb") > 1.0, "{text}");
+    let wrong = bench(&["idle", "-b", &address, "--duration", "0.01"]);
+    assert_eq!(ended(&wrong).0, 2, "nothing can be told of so short a time");
+}
+
+#[test]
+fn results_of_scenarios_become_one_table() {
+    let (_server, address) = ceiling(None, Faults::default());
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let list = path("list");
+    std::fs::write(&list, "one | g | produce | records_s>=0.01*kafka | words | |\n").unwrap();
+    for side in ["kafka", "corelog"] {
+        let out = path(&format!("one.{side}-1"));
+        assert_eq!(ended(&bench(&[&["produce", "-b", &address, "--out", &out][..], &SHORT].concat())).0, 0);
+    }
+    std::fs::write(path("one.corelog-1.facts"), "peak_mb 5\n").unwrap();
+    std::fs::write(path("other.kafka-1.facts"), "no scenario of the list").unwrap();
+    let (table, picture) = (path("table.md"), path("ratios.svg"));
+    let words = ["side-by-side", &path(""), "--scenarios", &list, "--markdown", &table, "--plot", &picture];
+    let made = bench(&words);
+    assert_eq!(ended(&made), (0, String::new()));
+    let text = std::fs::read_to_string(&table).unwrap();
+    assert_eq!(String::from_utf8(made.stdout).unwrap().trim_end(), text.trim_end());
+    assert!(text.contains("`one`: words | Kafka") && text.contains("1 of 1 bars"), "{text}");
+    assert!(std::fs::read_to_string(&picture).unwrap().contains("one · records_s"));
+
+    std::fs::write(path("one.corelog-2.facts"), "peak_mb\n").unwrap();
+    let (code, sentence) = ended(&bench(&words));
+    assert!(code == 7 && sentence.contains("one.corelog-2.facts: line 1"), "{sentence}");
 }
 
 #[test]

@@ -58,6 +58,6 @@ fn code_of(error: &DriveError) -> u8 {
         DriveError::Workload(_) | DriveError::Supply(_) | DriveError::Partitions { .. } => 2,
         DriveError::Lost { .. } => 3,
         DriveError::Refused { .. } => 9,
-        DriveError::Thread(_) => 1,
+        DriveError::Thread(_) | DriveError::Unmeasured(_) => 1,
     }
 }

@@ -8,11 +8,13 @@ mod compare;
 mod exit;
 mod files;
 mod find_max;
+mod idle;
 mod load;
 mod merge;
 mod options;
 mod record;
 mod session;
+mod side_by_side;
 mod workloads;
 
 use std::ffi::OsString;
@@ -41,10 +43,14 @@ enum Command {
     EndToEnd(options::LoadOptions),
     /// Send and read at once, each as fast or at the rate it is told
     Mixed(options::LoadOptions),
+    /// Open connections that do nothing, and tell what they cost the broker
+    Idle(idle::IdleOptions),
     /// Run a server that answers at once and stores nothing: what this client and host can measure at most
     Ceiling(ceiling::CeilingOptions),
     /// Compare the files of several runs: a table, and a page for a browser
     Compare(compare::CompareOptions),
+    /// The table of `make peers`: many scenarios, Kafka against Corelog, and which bars are met
+    SideBySide(side_by_side::SideBySideOptions),
     /// Merge the files of runs that several hosts made at the same time
     Merge(merge::MergeOptions),
     /// List the named workloads, or show one
@@ -64,8 +70,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Consume(options) => load::run(crate::workload::Kind::Consume, options, words),
         Command::EndToEnd(options) => load::run(crate::workload::Kind::EndToEnd, options, words),
         Command::Mixed(options) => load::run(crate::workload::Kind::Mixed, options, words),
+        Command::Idle(options) => idle::run(options),
         Command::Ceiling(options) => ceiling::run(options),
         Command::Compare(options) => compare::run(options),
+        Command::SideBySide(options) => side_by_side::run(options),
         Command::Merge(options) => merge::run(options),
         Command::Workloads(options) => workloads::run(options),
     };

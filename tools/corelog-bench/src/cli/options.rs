@@ -138,8 +138,8 @@ pub struct PaceOptions {
     /// Idempotent producers (KIP-98): retries do not duplicate [producer.idempotent]
     #[arg(long)]
     pub idempotent: bool,
-    /// tail or beginning [consumer.start]
-    #[arg(long, value_name = "tail|beginning")]
+    /// tail, beginning, or loop (from the beginning again and again until the time is over) [consumer.start]
+    #[arg(long, value_name = "tail|beginning|loop")]
     pub start: Option<String>,
     /// Seconds that count [length.duration-s]
     #[arg(long, value_name = "SECONDS")]

@@ -19,6 +19,8 @@ pub enum DriveError {
         "the topic {topic} has {found} partitions, not the {wanted} of the workload: set topic.partitions={found}, or create it anew with --create"
     )]
     Partitions { topic: String, found: usize, wanted: i32 },
+    #[error("what the broker costs cannot be told: {0}")]
+    Unmeasured(String),
     #[error("the broker refuses every record: {name} ({code})")]
     Refused { name: String, code: i16 },
     #[error("no way back to the brokers within {seconds} s: {last}")]

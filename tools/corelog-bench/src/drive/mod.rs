@@ -7,6 +7,7 @@ mod clock;
 mod deal;
 mod error;
 mod gather;
+mod idle;
 mod job;
 mod link;
 mod local;
@@ -21,5 +22,6 @@ mod shared;
 mod worker;
 
 pub use error::DriveError;
+pub use idle::{HOLD_MIN, IDLE_CONNECTIONS_MAX, IdleCost, IdlePlan, hold};
 pub use job::{Job, Kind};
 pub use run::{Outcome, Tick, run};

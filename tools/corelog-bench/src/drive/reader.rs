@@ -24,6 +24,7 @@ use crate::client::{
 use crate::measure::Timing;
 use crate::payload::Lane;
 use crate::verify::LaneCheck;
+use crate::workload::StartAt;
 
 /// Before looking for the leaders again.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -275,7 +276,17 @@ impl Reader {
         counts.fetched_bytes += bytes;
         counts.fetched_wire_bytes += part.records.len() as u64;
         self.local.shared.add_fetched(now_ns, taken, bytes);
-        position.offset > from
+        let moved = position.offset > from;
+        self.turn_back(position);
+        moved
+    }
+
+    /// Goes on at the beginning with what is read again and again.
+    fn turn_back(&self, position: &mut Position) {
+        let shared = &self.local.shared;
+        if shared.job.workload.consumer.start == StartAt::Loop && self.is_read(position) {
+            position.offset = shared.starts.get(position.lane.0 as usize).copied().unwrap_or(0);
+        }
     }
 
     /// Reads the stamps of a batch; how many records, and bytes of keys and values.

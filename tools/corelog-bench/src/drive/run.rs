@@ -66,6 +66,9 @@ pub fn run(job: Job, watch: &mut dyn FnMut(&Tick<'_>) -> bool) -> Result<Outcome
     if job.stamps() {
         job.workload.check_stamped()?;
     }
+    if job.verify {
+        job.workload.check_verified()?;
+    }
     let clock = Clock::start();
     let supply = make_supply(&job, clock)?;
     let (found, located) = on_glommio(prepare(&job, clock.now_ns()))??;
@@ -114,7 +117,7 @@ async fn prepare(job: &Job, now_ns: u64) -> Result<(Found, Located), DriveError>
     let mut found =
         Found { topics, leaders: located.leaders.clone(), starts: vec![], ends: None, producer_ids: vec![] };
     if job.reads() {
-        let catch_up = job.workload.consumer.start == StartAt::Beginning && !job.stamps();
+        let catch_up = job.workload.consumer.start != StartAt::Tail && !job.stamps();
         let latest = offsets(&mut cluster, &found.topics, plan.partitions, OffsetAt::Latest).await?;
         found.starts = if catch_up {
             offsets(&mut cluster, &found.topics, plan.partitions, OffsetAt::Earliest).await?

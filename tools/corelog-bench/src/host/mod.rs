@@ -7,11 +7,13 @@
 mod broker;
 mod cpu;
 mod facts;
+mod memory;
 mod scheduling;
 
 pub use broker::listening_process;
 pub use cpu::{CpuTime, ThreadTime, own_threads, process_cpu_s};
 pub use facts::{DataDirectory, Facts};
+pub use memory::{MemoryUse, process_memory};
 pub use scheduling::schedule_gently;
 
 /// Why a fact about a process cannot be had.

@@ -11,6 +11,7 @@ pub mod hlog;
 pub mod html;
 pub mod live;
 pub mod merge;
+pub mod side_by_side;
 pub mod summary;
 mod table;
 #[cfg(test)]

@@ -90,6 +90,14 @@ impl Workload {
         Ok(())
     }
 
+    /// Whether what is read can be checked for losses and duplicates.
+    pub fn check_verified(&self) -> Checked {
+        if self.consumer.start == StartAt::Loop {
+            return unfit("consumer.start", "loop", "tail or beginning, for nothing to be read twice");
+        }
+        Ok(())
+    }
+
     fn check_topic(&self) -> Checked {
         let topic = &self.topic;
         let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
@@ -366,5 +374,8 @@ mod tests {
         let workload = with(&["length.duration-s=0", "consumer.start=beginning"]);
         assert!(workload.check(Kind::Consume).is_ok());
         assert!(workload.check(Kind::Mixed).is_err());
+        let endless = with(&["length.duration-s=0", "consumer.start=loop"]);
+        assert!(endless.check(Kind::Consume).is_err(), "it never ends by itself");
+        assert!(endless.check_verified().is_err() && workload.check_verified().is_ok());
     }
 }

@@ -207,6 +207,8 @@ pub enum StartAt {
     Tail,
     /// At the log start, until the end as it was at the beginning of the run.
     Beginning,
+    /// As `Beginning`, and again and again until the time is over: what a broker gives of data that it has at hand.
+    Loop,
 }
 
 /// How long a run takes: it ends at the first of the bounds that are set; one of them must be.
