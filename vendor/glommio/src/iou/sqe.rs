@@ -61,7 +61,7 @@ impl<'a> SQE<'a> {
     ///
     /// # Example
     ///
-    /// [ringbahn]: https://crates.io/crates/ringbahn
+    /// [ringbahn]: the crate ringbahn
     pub unsafe fn set_user_data(&mut self, user_data: u64) {
         self.sqe.user_data = user_data as _;
     }
