@@ -55,6 +55,11 @@ impl ConsumerGroup {
             let text = format!("The subscription of member {id} cannot be read.");
             return Err(GroupError::InconsistentGroupProtocol(text));
         };
+        if place == Place::New && !is_unknown && !subscription.owned.is_empty() {
+            // It was removed, and has yet to hear of it: what it believes to have may be with others. Without anything it may
+            // be one that was told this id.
+            return Err(self.unknown(id.as_str()));
+        }
         check_size(request)?;
         let mut downgrades = false;
         if let Some(instance) = &request.instance_id

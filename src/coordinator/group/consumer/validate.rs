@@ -18,7 +18,8 @@ impl ConsumerGroup {
         known.ok_or_else(|| self.unknown(id))
     }
 
-    fn unknown(&self, id: &str) -> GroupError {
+    /// What a member hears that the group does not know.
+    pub(super) fn unknown(&self, id: &str) -> GroupError {
         GroupError::UnknownMemberId(format!("Member {id} is not a member of group {}.", self.id))
     }
 
