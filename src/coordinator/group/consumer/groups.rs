@@ -26,6 +26,10 @@ impl Groups {
         actions: &mut Actions,
     ) -> Result<HeartbeatAnswer, GroupError> {
         request.check(group_id.as_str(), turn.settings)?;
+        if request.member_epoch >= JOIN_EPOCH && request.says_more() {
+            let member = (&*request.member_id, request.instance_id.as_deref());
+            self.check_space(group_id, member, request.brings_bytes())?;
+        }
         self.change(group_id, |group| {
             if request.member_epoch < JOIN_EPOCH {
                 group.consumer_leave(turn, group_id, request, actions)

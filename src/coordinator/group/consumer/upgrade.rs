@@ -8,9 +8,10 @@ use super::ConsumerGroup;
 use super::classic::by_id;
 use super::embedded;
 use super::member::{Current, normal};
-use crate::coordinator::group::Turn;
 use crate::coordinator::group::assignor::Assignment;
 use crate::coordinator::group::classic::{self, ClassicGroup};
+use crate::coordinator::group::space::bytes_of;
+use crate::coordinator::group::{CONSUMER_GROUP_BYTES_MAX, MEMBER_FIXED_BYTES, Turn};
 use crate::coordinator::records::GroupRecord;
 use crate::coordinator::records::consumer::{
     ClassicMember, GroupValue, MemberState, MemberValue, TargetMemberValue, TargetValue,
@@ -48,8 +49,14 @@ pub(super) fn upgraded(
     }
     let mut taken = Assignment::default();
     let mut members: Vec<Migrated> = vec![];
+    let mut bytes = 0;
     for member in classic.members() {
         let migrated = migrated(turn, classic, member, &mut taken).map_err(cannot)?;
+        // Topics take more as names than in the bytes that they came in.
+        bytes += MEMBER_FIXED_BYTES + bytes_of(&migrated.value);
+        if bytes > CONSUMER_GROUP_BYTES_MAX {
+            return Err(cannot("its members take too much memory"));
+        }
         members.push(migrated);
     }
     // A cooperative member works on what it loses until it hears its assignment; whether it has is not known before it joins again.

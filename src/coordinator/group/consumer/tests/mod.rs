@@ -1,6 +1,7 @@
 //! Tests of consumer groups: a world with topics, a clock and groups, whose records are replayed into a second one after each
 //! event, which has to come to the same state.
 
+mod bounds;
 mod cases;
 mod cost;
 mod migration;
