@@ -182,7 +182,7 @@ class Tutorial:
         check(sum(self.committed(group)) == 2 * RECORDS, f"committed {self.committed(group)}")
 
     def verifiable_share(self, mode):
-        """Everything from the beginning, acknowledged: a second run is given nothing of it."""
+        """Everything from the beginning, acknowledged: nothing is left."""
         group = unique(f"verifiable-share-{mode}")
         flags = ["--topic", self.topic, "--group-id", group, "--max-messages", str(2 * RECORDS), "--acknowledgement-mode", mode]
         out = self.tool("kafka-verifiable-share-consumer", *flags, "--offset-reset-strategy", "earliest")
@@ -195,8 +195,9 @@ class Tutorial:
         check(count == 2 * RECORDS, f"{count} were acknowledged: {acknowledged}")
         check(events[-1]["name"] == "shutdown_complete", str(events[-1]))
         out = self.said("kafka-share-groups", "--describe", "--group", group, "--offsets")
-        starts = [int(start) for start in re.findall(rf"^{group}\s+{self.topic}\s+\d\s+(\d+)", out, re.MULTILINE)]
-        check(len(starts) == PARTITIONS and sum(starts) == 2 * RECORDS, out)
+        # Kafka moves the start along only when it writes a snapshot.
+        lags = re.findall(rf"^{group}\s+{self.topic}\s+\d\s+\d+\s+(\S+)", out, re.MULTILINE)
+        check(lags == ["0"] * PARTITIONS, out)
 
     def share_console(self):
         flags = ["--entity-type", "groups", "--entity-name", self.share, "--alter", "--add-config", "share.auto.offset.reset=earliest"]

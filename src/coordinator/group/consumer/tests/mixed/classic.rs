@@ -80,8 +80,8 @@ impl Play {
             protocol_type: "consumer".to_owned(),
             protocols: vec![(protocol.to_owned(), self.subscription(client))],
             reason: None,
-            requires_known_member: client % 2 == 0,
-            supports_skipping_assignment: client % 2 == 0,
+            requires_known_member: client.is_multiple_of(2),
+            supports_skipping_assignment: client.is_multiple_of(2),
             fresh: uuid::Uuid::from_u128(self.world.chance),
         };
         self.event(|groups, turn, actions| groups.join(turn, &"g".into(), request, ticket, actions));
@@ -209,7 +209,7 @@ impl Play {
 
     /// Partitions in turn to all who are subscribed. Cooperative leaders leave out what is still with somebody else.
     fn lead(&self, members: &[JoinedMember]) -> Vec<(MemberId, Bytes)> {
-        let said: Vec<ConsumerProtocolSubscription> = members.iter().map(|member| read(member)).collect();
+        let said: Vec<ConsumerProtocolSubscription> = members.iter().map(read).collect();
         let last = said.iter().map(|said| said.generation_id).max().unwrap_or(-1);
         let owner = |name: &str, at: i32| {
             let owns = |said: &&ConsumerProtocolSubscription| {
