@@ -2,10 +2,10 @@
 //!
 //! Key invariant: the sum over the groups is kept with every event, live as on load. A request that would bring more than is
 //! left is refused before anything changes; one that brings no more than its member brought before never is, so a full
-//! coordinator goes on with whom it has. Share groups are bounded by their number of members alone.
+//! coordinator goes on with whom it has. A share group by itself is bounded by its number of members.
 
 use super::{Group, Groups, Kind};
-use crate::coordinator::records::consumer::MemberValue;
+use crate::coordinator::records::{consumer, share};
 use crate::coordinator::{GroupError, GroupId};
 
 /// What a member takes beside what it brought: its entry, its deadlines, its place in the target.
@@ -22,7 +22,7 @@ pub const CONSUMER_GROUP_BYTES_MAX: usize = 16_000_000;
 pub const MEMBERS_BYTES_MAX: usize = 32_000_000;
 
 /// What a member of a consumer group brought; nothing of one that has said nothing.
-pub(super) fn bytes_of(value: &MemberValue) -> usize {
+pub(super) fn bytes_of(value: &consumer::MemberValue) -> usize {
     let texts = [&value.rack_id, &value.subscribed_regex, &value.server_assignor];
     let texts = texts.into_iter().flatten().map(String::len).sum::<usize>();
     let instance = value.instance_id.as_ref().map_or(0, |id| id.as_str().len());
@@ -30,6 +30,12 @@ pub(super) fn bytes_of(value: &MemberValue) -> usize {
     let protocols = protocols.map(|(name, bytes)| ENTRY_FIXED_BYTES + name.len() + bytes.len());
     let caller = value.client_id.len() + value.client_host.len();
     caller + instance + texts + names_bytes(&value.subscribed_topics) + protocols.sum::<usize>()
+}
+
+/// What a member of a share group brought.
+pub(super) fn bytes_of_share(value: &share::MemberValue) -> usize {
+    let caller = value.client_id.len() + value.client_host.len();
+    caller + value.rack_id.as_ref().map_or(0, String::len) + names_bytes(&value.subscribed_topics)
 }
 
 /// What a list of names takes.
@@ -44,7 +50,7 @@ impl Group {
             Kind::Simple => 0,
             Kind::Classic(group) => group.brought_bytes() + group.members().len() * MEMBER_FIXED_BYTES,
             Kind::Consumer(group) => group.member_bytes(),
-            Kind::Share(group) => group.member_count() * MEMBER_FIXED_BYTES,
+            Kind::Share(group) => group.brought_bytes() + group.member_count() * MEMBER_FIXED_BYTES,
         }
     }
 
@@ -53,7 +59,8 @@ impl Group {
         let brought = match &self.kind {
             Kind::Classic(group) => group.brought_by(member_id, instance_id),
             Kind::Consumer(group) => group.brought_by(member_id, instance_id),
-            Kind::Simple | Kind::Share(_) => None,
+            Kind::Share(group) => group.brought_by(member_id),
+            Kind::Simple => None,
         };
         brought.map_or(0, |bytes| MEMBER_FIXED_BYTES + bytes)
     }
