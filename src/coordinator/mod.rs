@@ -2,7 +2,7 @@
 //!
 //! Key invariant: nothing here waits, sends or writes. What a change leaves in memory is what replaying its records gives
 //! (except for what a restart may forget: sessions, requests that wait). The shard's coordinator runtime appends the records
-//! of an event as one batch and lets answers go when they are durable. Kafka's error codes are assigned in `handlers`.
+//! of an event within one batch and lets answers go when they are durable. Kafka's error codes are assigned in `handlers`.
 
 mod actions;
 mod error;

@@ -35,7 +35,6 @@ pub struct BatchBuilder {
     max_timestamp: TimestampMs,
     record_count: i32,
     records: Vec<u8>,
-    scratch: Vec<u8>,
 }
 
 const TRANSACTIONAL: i16 = 0x10;
@@ -57,7 +56,6 @@ impl BatchBuilder {
             max_timestamp: TimestampMs::NONE,
             record_count: 0,
             records: Vec::new(),
-            scratch: Vec::new(),
         }
     }
 
@@ -82,6 +80,11 @@ impl BatchBuilder {
         self
     }
 
+    /// Makes room for records of about so many bytes.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.records.reserve(bytes);
+    }
+
     /// Adds a record.
     pub fn append(&mut self, record: &NewRecord<'_>) {
         if self.record_count == 0 {
@@ -90,7 +93,7 @@ impl BatchBuilder {
         }
         self.max_timestamp = self.max_timestamp.max(record.timestamp);
         let delta = record.timestamp.get().wrapping_sub(self.base_timestamp.get());
-        put_record(&mut self.records, &mut self.scratch, self.record_count, delta, record);
+        put_record(&mut self.records, self.record_count, delta, record);
         self.record_count += 1;
     }
 
@@ -141,28 +144,39 @@ impl TimestampType {
     }
 }
 
-/// Appends one record to `out`; the layout is in `walk`. The record's length stands in front of it, so it is put
-/// together in `scratch` first.
-fn put_record(
-    out: &mut Vec<u8>,
-    scratch: &mut Vec<u8>,
-    offset_delta: i32,
-    timestamp_delta: i64,
-    record: &NewRecord<'_>,
-) {
-    scratch.clear();
-    scratch.push(0);
-    put_varint(scratch, timestamp_delta);
-    put_varint(scratch, i64::from(offset_delta));
-    put_field(scratch, record.key);
-    put_field(scratch, record.value);
-    put_varint(scratch, record.headers.len() as i64);
+/// Appends one record to `out`; the layout is in `walk`. The record's length stands in front of it, so it is reckoned first.
+fn put_record(out: &mut Vec<u8>, offset_delta: i32, timestamp_delta: i64, record: &NewRecord<'_>) {
+    let header_bytes = |(key, value): &(&[u8], Option<&[u8]>)| field_bytes(Some(key)) + field_bytes(*value);
+    let bytes = 1
+        + varint_bytes(timestamp_delta)
+        + varint_bytes(i64::from(offset_delta))
+        + field_bytes(record.key)
+        + field_bytes(record.value)
+        + varint_bytes(record.headers.len() as i64)
+        + record.headers.iter().map(header_bytes).sum::<usize>();
+    put_varint(out, bytes as i64);
+    let from = out.len();
+    out.push(0);
+    put_varint(out, timestamp_delta);
+    put_varint(out, i64::from(offset_delta));
+    put_field(out, record.key);
+    put_field(out, record.value);
+    put_varint(out, record.headers.len() as i64);
     for (key, value) in record.headers {
-        put_field(scratch, Some(key));
-        put_field(scratch, *value);
+        put_field(out, Some(key));
+        put_field(out, *value);
     }
-    put_varint(out, scratch.len() as i64);
-    out.extend_from_slice(scratch);
+    debug_assert_eq!(out.len() - from, bytes, "the length was reckoned right");
+}
+
+fn field_bytes(bytes: Option<&[u8]>) -> usize {
+    varint_bytes(bytes.map_or(-1, |bytes| bytes.len() as i64)) + bytes.map_or(0, <[u8]>::len)
+}
+
+/// How many bytes [`put_varint`] takes.
+fn varint_bytes(value: i64) -> usize {
+    let zigzag = ((value << 1) ^ (value >> 63)) as u64;
+    (64 - (zigzag | 1).leading_zeros() as usize).div_ceil(7)
 }
 
 fn put_field(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
@@ -214,6 +228,16 @@ mod tests {
             assert_eq!(read[0].headers[1].value, None);
             assert_eq!((read[1].offset, read[1].timestamp), (Offset(6), TimestampMs(990)));
             assert_eq!((read[1].key.as_deref(), read[1].value.as_deref()), (None, Some(&b"value"[..])));
+        }
+    }
+
+    #[test]
+    fn the_length_of_a_varint_is_what_it_takes() {
+        let edges = (0..63).flat_map(|bit| [1i64 << bit, (1 << bit) - 1, -(1 << bit), -(1 << bit) - 1]);
+        for value in edges.chain([i64::MIN, i64::MAX]) {
+            let mut out = Vec::new();
+            put_varint(&mut out, value);
+            assert_eq!(out.len(), varint_bytes(value), "{value}");
         }
     }
 

@@ -35,7 +35,7 @@ mod store;
 mod strays;
 mod takeover;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod walk;

@@ -72,6 +72,8 @@ pub struct Groups {
     /// Names of topics that offsets were committed for, each in memory once.
     pub(super) names: TopicNames,
     pub(super) upkeep: Upkeep,
+    /// What the members of all groups take.
+    pub(super) member_bytes: usize,
     timers: Timers<GroupId>,
 }
 
@@ -105,7 +107,9 @@ impl Groups {
     /// goes through here, so that its deadline is kept.
     pub(super) fn change<A>(&mut self, id: &GroupId, event: impl FnOnce(&mut Group) -> A) -> A {
         let group = self.groups.entry(id.clone()).or_default();
+        self.member_bytes -= group.member_bytes();
         let answer = event(group);
+        self.member_bytes += group.member_bytes();
         match group.next_deadline() {
             Some(at) => self.timers.set(id.clone(), at),
             None => self.timers.cancel(id),

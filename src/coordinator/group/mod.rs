@@ -11,8 +11,10 @@ pub mod share;
 
 mod groups;
 mod replay;
+mod space;
 
 pub use groups::{Group, Groups, Kind};
+pub use space::{CONSUMER_GROUP_BYTES_MAX, MEMBER_FIXED_BYTES, MEMBERS_BYTES_MAX};
 
 use crate::config::GroupSettings;
 use crate::metadata::Image;

@@ -88,8 +88,8 @@ impl Shard {
     ) -> Result<A, GroupError> {
         let answer = self.on(self.owner_of(id), move |owner| async move {
             let host = owner.hosted::<S>(id)?;
-            let (answer, end) = host.run(&owner, event)?;
-            host.durable(&owner, end).await?;
+            let (answer, due) = host.run(&owner, event)?;
+            host.durable(&owner, due).await?;
             Ok(answer)
         });
         answer.await.unwrap_or(Err(GroupError::NotCoordinator))
@@ -129,8 +129,8 @@ impl Shard {
             let found = self.on(ShardId(number), move |owner| async move {
                 let mut answers = vec![];
                 for host in owner.coordinators().groups.ready() {
-                    let (answer, end) = host.look(&owner, &look);
-                    if host.durable(&owner, end).await.is_ok() {
+                    let (answer, due) = host.look(&owner, &look);
+                    if host.durable(&owner, due).await.is_ok() {
                         answers.push(answer);
                     }
                 }

@@ -1,6 +1,6 @@
 //! Reads a coordinator partition from its start to its end, record by record, into a fresh state machine.
 //!
-//! Key invariant: a state machine comes out only if every batch up to the high watermark was read.
+//! Key invariant: a state machine comes out only if every batch that the log had was durable, and was read.
 
 use std::rc::Rc;
 
@@ -26,6 +26,8 @@ pub(super) enum LoadError {
 /// The state that the records of `partition` come to.
 pub(super) async fn load<S: Hosted>(partition: &Rc<Partition>) -> Result<S, LoadError> {
     let mut state = S::default();
+    // A state machine that was given up may have left what is on its way: reads end where the log is durable.
+    partition.durable(partition.log().log_end_offset()).await?;
     let mut at = partition.bounds().log_start;
     loop {
         let request = ReadRequest {

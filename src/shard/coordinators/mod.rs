@@ -4,6 +4,7 @@
 //! Key invariant: a state machine serves when all of its partition's records are replayed, and only while its partition takes
 //! appends. Its rules are in `coordinator`; here its records are appended, its answers let go, and its clock is kept.
 
+mod batch;
 mod calls;
 mod host;
 mod lag;

@@ -51,8 +51,10 @@ impl Shard {
             let written =
                 host.run(self, |states, _, actions| states.snapshot(from, STATES_PER_BATCH, actions));
             // One that cannot be written is loaded anew; then it is somebody else's.
-            let Ok((last, end)) = written else { return Ok(()) };
-            host.partition().durable(end).await?;
+            let Ok((last, due)) = written else { return Ok(()) };
+            if host.durable(self, due).await.is_err() {
+                return Ok(());
+            }
             match last {
                 Some(last) => after = Bound::Excluded(last),
                 None => break,

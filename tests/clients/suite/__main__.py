@@ -11,6 +11,7 @@ import steps_command
 import steps_compaction
 import steps_crash
 import steps_groups
+import steps_groups_admin
 import steps_groups_mixed
 import steps_groups_restart
 import steps_groups_tools
@@ -35,6 +36,7 @@ SECTIONS = {
     "offsets": steps_offsets,
     "compaction": steps_compaction,
     "groups": steps_groups,
+    "groups-admin": steps_groups_admin,
     "mixed": steps_groups_mixed,
     "groups-restart": steps_groups_restart,
     "groups-tutorial": steps_groups_tools,

@@ -3,11 +3,11 @@
 //! Key invariant: a group of offsets only becomes a classic one when it is joined, and keeps its offsets. What members of the
 //! classic protocol ask of a consumer group is left to `consumer`.
 
-use super::join::{NAME_BYTES_MAX, bounded, inconsistent, is_usable};
+use super::join::{NAME_BYTES_MAX, bounded, brings_bytes, inconsistent, is_usable};
 use super::{ClassicGroup, DescribedGroup, JoinRequest, Leaving, Left, State, SyncRequest, unknown_member};
 use crate::config::GroupSettings;
 use crate::coordinator::group::{Group, Groups, Kind, Turn};
-use crate::coordinator::{Actions, GroupError, GroupId, Ticket};
+use crate::coordinator::{Actions, GroupError, GroupId, InstanceId, Ticket};
 
 impl Groups {
     /// JoinGroup: `actions.joined` has the answer to `ticket`, now or later.
@@ -19,7 +19,12 @@ impl Groups {
         ticket: Ticket,
         actions: &mut Actions,
     ) {
-        match checked(turn.settings, id, request) {
+        let checked = checked(turn.settings, id, request).and_then(|request| {
+            let instance_id = request.instance_id.as_ref().map(InstanceId::as_str);
+            self.check_space(id, (&request.member_id, instance_id), brings_bytes(&request))?;
+            Ok(request)
+        });
+        match checked {
             Ok(request) => self.change(id, |group| join_group(turn, (id, group), request, ticket, actions)),
             Err(error) => actions.joined.push((ticket, Err(error))),
         }

@@ -97,9 +97,7 @@ impl ClassicGroup {
         let instance = request.instance_id.as_ref().map_or("", InstanceId::as_str);
         let known = self.roster.static_member(instance).map_or(request.member_id.as_str(), MemberId::as_str);
         let before = self.roster.member(known).map_or(0, Member::brought_bytes);
-        let name = request.client_id.len().max(instance.len());
-        let id = request.member_id.len().max(name + MEMBER_ID_SUFFIX_BYTES);
-        let brings = id + instance.len() + request.client_id.len() + protocols_bytes(&request.protocols);
+        let brings = brings_bytes(request);
         brings <= before || self.roster.brought_bytes() - before + brings <= GROUP_BYTES_MAX
     }
 
@@ -317,6 +315,14 @@ pub(super) fn bounded(mut request: JoinRequest) -> Result<JoinRequest, GroupErro
         return Err(GroupError::InvalidRequest(format!("a name is longer than {NAME_BYTES_MAX} bytes")));
     }
     Ok(request)
+}
+
+/// What a member brings, with the id that it has or gets.
+pub(super) fn brings_bytes(request: &JoinRequest) -> usize {
+    let instance = request.instance_id.as_ref().map_or(0, |id| id.as_str().len());
+    let name = request.client_id.len().max(instance);
+    let id = request.member_id.len().max(name + MEMBER_ID_SUFFIX_BYTES);
+    id + instance + request.client_id.len() + protocols_bytes(&request.protocols)
 }
 
 /// Whether a member can be the first of a group.

@@ -175,6 +175,16 @@ impl ClassicGroup {
         self.roster.static_member(instance_id)
     }
 
+    /// Bytes that its members brought, and of the ids that were given out.
+    pub(super) fn brought_bytes(&self) -> usize {
+        self.roster.brought_bytes()
+    }
+
+    /// Bytes that this member brought, or the one of this instance id.
+    pub(super) fn brought_by(&self, id: &str, instance_id: Option<&str>) -> Option<usize> {
+        self.roster.brought_by(id, instance_id)
+    }
+
     /// Whether it has no members; such a group may be deleted.
     pub fn is_empty(&self) -> bool {
         self.state == State::Empty

@@ -186,6 +186,13 @@ impl Roster {
         self.brought_bytes
     }
 
+    /// What this member brought, or the one of this instance id.
+    pub(super) fn brought_by(&self, id: &str, instance_id: Option<&str>) -> Option<usize> {
+        let of_instance = instance_id.and_then(|instance| self.statics.get(instance));
+        let member = self.members.get(of_instance.map_or(id, MemberId::as_str));
+        member.map(Member::brought_bytes)
+    }
+
     pub(super) fn pending_count(&self) -> usize {
         self.pending_join.len()
     }

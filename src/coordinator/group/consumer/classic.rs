@@ -55,7 +55,17 @@ impl ConsumerGroup {
             let text = format!("The subscription of member {id} cannot be read.");
             return Err(GroupError::InconsistentGroupProtocol(text));
         };
+        if place == Place::New && !is_unknown && !subscription.owned.is_empty() {
+            // It was removed, and has yet to hear of it: what it believes to have may be with others. Without anything it may
+            // be one that was told this id.
+            return Err(self.unknown(id.as_str()));
+        }
         check_size(request)?;
+        let holder = if let Place::Of(owner) = &place { owner } else { &id };
+        let known = self.members.get(holder).map_or_else(nobody, |member| member.value.clone());
+        let owned = by_id(&subscription.owned, turn.image);
+        let value = said(&known, request, subscription.topics, subscription.rack);
+        self.check_space(holder.as_str(), &value)?;
         let mut downgrades = false;
         if let Some(instance) = &request.instance_id
             && let Some(owner) = self.statics.get(instance.as_str()).cloned()
@@ -65,14 +75,11 @@ impl ConsumerGroup {
         if let Place::Of(owner) = &place {
             self.replace(owner, &id, actions);
         }
-        let known = self.members.get(&id).map_or_else(nobody, |member| member.value.clone());
-        let value = said(&known, request, subscription.topics, subscription.rack);
         let change = self.update(&id, value, place == Place::New, actions);
         if downgrades && change.any() {
             // The classic group rebalances at once, so there is nothing to be gained from a target of this one.
             self.drop_unused_patterns(actions);
         } else {
-            let owned = by_id(&subscription.owned, turn.image);
             self.settle(turn, &id, change, Some(&owned), actions);
         }
         self.cancel_alarm(&id, Alarm::Join);

@@ -2,12 +2,12 @@
 //!
 //! Key invariant: a refused request leaves no group behind that was not there before, and none of another kind.
 
-use super::ConsumerGroup;
 use super::describe::DescribedConsumerGroup;
 use super::leave::answer;
 use super::member::{JOIN_EPOCH, STATIC_LEAVE_EPOCH};
 use super::request::{HeartbeatAnswer, HeartbeatRequest};
 use super::upgrade::upgraded;
+use super::{ConsumerGroup, ConsumerGroupState};
 use crate::coordinator::group::classic::{JoinRequest, Leaving, Left, SyncRequest};
 use crate::coordinator::group::{Group, Groups, Kind, Turn};
 use crate::coordinator::{Actions, GroupError, GroupId, Ticket};
@@ -26,6 +26,10 @@ impl Groups {
         actions: &mut Actions,
     ) -> Result<HeartbeatAnswer, GroupError> {
         request.check(group_id.as_str(), turn.settings)?;
+        if request.member_epoch >= JOIN_EPOCH && request.says_more() {
+            let member = (&*request.member_id, request.instance_id.as_deref());
+            self.check_space(group_id, member, request.brings_bytes())?;
+        }
         self.change(group_id, |group| {
             if request.member_epoch < JOIN_EPOCH {
                 group.consumer_leave(turn, group_id, request, actions)
@@ -139,7 +143,9 @@ impl Group {
         let answer = match group.classic_join(turn, request, actions, becomes_classic) {
             Ok((entrant, downgrades)) => {
                 if downgrades {
-                    self.downgrade(turn, entrant.changed, actions);
+                    // Nobody hears of what is still on its way to it, unless all join again.
+                    let rebalances = entrant.changed || group.state() != ConsumerGroupState::Stable;
+                    self.downgrade(turn, rebalances, actions);
                 }
                 Ok(entrant.answer)
             }

@@ -61,17 +61,19 @@ impl ConsumerGroup {
         {
             Pattern::new(pattern)?;
         }
+        let holder = if let Place::Of(owner) = &place { owner } else { &id };
+        let news = match self.members.get(holder) {
+            Some(member) if request.is_old_news(&member.value) => None,
+            member => Some(request.applied_to(&member.map_or_else(nobody, |member| member.value.clone()))),
+        };
+        if let Some(value) = &news {
+            self.check_space(holder.as_str(), value)?;
+        }
         if let Place::Of(owner) = &place {
             self.replace(owner, &id, actions);
         }
-        let change = match self.members.get(&id) {
-            Some(member) if request.is_old_news(&member.value) => Change::default(),
-            member => {
-                let known = member.map_or_else(nobody, |member| member.value.clone());
-                let value = request.applied_to(&known);
-                self.update(&id, value, place == Place::New, actions)
-            }
-        };
+        let change =
+            news.map_or_else(Change::default, |value| self.update(&id, value, place == Place::New, actions));
         let owned = request.owned.as_deref();
         let reassigned = self.settle(turn, &id, change, owned, actions);
         self.renew_session(turn, &id);

@@ -33,8 +33,8 @@ use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
 
-use super::Turn;
 use super::assignor::Assignment;
+use super::{MEMBER_FIXED_BYTES, Turn};
 use crate::coordinator::{Actions, GroupId, InstanceId, MemberId, Timers};
 use crate::metadata::LogId;
 use crate::model::{PartitionIndex, TimestampMs, TopicId};
@@ -124,6 +124,11 @@ impl ConsumerGroup {
     /// All members, by id.
     pub fn members(&self) -> impl ExactSizeIterator<Item = (&MemberId, &Member)> {
         self.members.iter()
+    }
+
+    /// What its members take of memory.
+    pub fn member_bytes(&self) -> usize {
+        self.subscriptions.bytes() + self.members.len() * MEMBER_FIXED_BYTES
     }
 
     /// Whether it has no members.

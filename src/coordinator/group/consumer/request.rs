@@ -5,6 +5,7 @@
 
 use super::member::{JOIN_EPOCH, LEAVE_EPOCH, STATIC_LEAVE_EPOCH, normal};
 use crate::config::GroupSettings;
+use crate::coordinator::group::space::names_bytes;
 use crate::coordinator::records::consumer::{MemberValue, TopicPartitions};
 use crate::coordinator::{GroupError, MemberId};
 
@@ -95,6 +96,19 @@ impl HeartbeatRequest {
             return Ok(());
         }
         Err(GroupError::GroupTooLarge(format!("A member may take {MEMBER_BYTES_MAX} bytes.")))
+    }
+
+    /// Whether a member joins, or says what it did not say before.
+    pub(super) fn says_more(&self) -> bool {
+        self.member_epoch == JOIN_EPOCH || self.subscribed_topics.is_some() || self.subscribed_regex.is_some()
+    }
+
+    /// What of the member has to be kept in memory, as far as the request says it.
+    pub(super) fn brings_bytes(&self) -> usize {
+        let names = names_bytes(self.subscribed_topics.as_deref().unwrap_or_default());
+        let texts = [&self.instance_id, &self.rack_id, &self.subscribed_regex, &self.server_assignor];
+        let texts = texts.into_iter().flatten().map(String::len).sum::<usize>();
+        self.from.client_id.len() + self.from.client_host.len() + texts + names
     }
 
     fn check_join(&self) -> Result<(), GroupError> {

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::coordinator::group::space::{bytes_of, names_bytes};
 use crate::coordinator::records::consumer::{MemberValue, RegexValue};
 use crate::metadata::Image;
 
@@ -14,11 +15,14 @@ pub(super) struct Subscriptions {
     names: BTreeMap<String, u32>,
     patterns: BTreeMap<String, u32>,
     resolved: BTreeMap<String, RegexValue>,
+    /// What members brought, and what their patterns matched.
+    bytes: usize,
 }
 
 impl Subscriptions {
     /// Counts a member.
     pub fn add(&mut self, value: &MemberValue) {
+        self.bytes += bytes_of(value);
         for name in &value.subscribed_topics {
             add(&mut self.names, name);
         }
@@ -29,6 +33,7 @@ impl Subscriptions {
 
     /// Counts a member no more.
     pub fn remove(&mut self, value: &MemberValue) {
+        self.bytes -= bytes_of(value);
         for name in &value.subscribed_topics {
             remove(&mut self.names, name);
         }
@@ -43,12 +48,20 @@ impl Subscriptions {
             Some(mut value) => {
                 value.topics.sort_unstable();
                 value.topics.dedup();
-                self.resolved.insert(pattern.to_owned(), value);
+                self.bytes += resolved_bytes(pattern, &value);
+                let before = self.resolved.insert(pattern.to_owned(), value);
+                self.bytes -= before.map_or(0, |before| resolved_bytes(pattern, &before));
             }
             None => {
-                self.resolved.remove(pattern);
+                let before = self.resolved.remove(pattern);
+                self.bytes -= before.map_or(0, |before| resolved_bytes(pattern, &before));
             }
         }
+    }
+
+    /// What members brought, and what their patterns matched.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// The patterns that members have.
@@ -113,6 +126,10 @@ impl Subscriptions {
         }
         if any { sum.0 as i64 } else { 0 }
     }
+}
+
+fn resolved_bytes(pattern: &str, value: &RegexValue) -> usize {
+    pattern.len() + names_bytes(&value.topics)
 }
 
 /// Whether the sorted list has the name.

@@ -1,15 +1,17 @@
 //! A classic group becomes a consumer group, when a member of the new protocol joins (KIP-848).
 //!
-//! Key invariant: the members keep their partitions, and their generation is their epoch: who speaks the classic protocol
-//! notices no more than one rebalance. A group that cannot be understood in full stays as it is.
+//! Key invariant: the members keep their partitions, also lost ones that they may still work on, and their generation is their
+//! epoch: who speaks the classic protocol notices no more than one rebalance. A group that cannot be understood in full stays
+//! as it is.
 
 use super::ConsumerGroup;
 use super::classic::by_id;
 use super::embedded;
 use super::member::{Current, normal};
-use crate::coordinator::group::Turn;
 use crate::coordinator::group::assignor::Assignment;
 use crate::coordinator::group::classic::{self, ClassicGroup};
+use crate::coordinator::group::space::bytes_of;
+use crate::coordinator::group::{CONSUMER_GROUP_BYTES_MAX, MEMBER_FIXED_BYTES, Turn};
 use crate::coordinator::records::GroupRecord;
 use crate::coordinator::records::consumer::{
     ClassicMember, GroupValue, MemberState, MemberValue, TargetMemberValue, TargetValue,
@@ -17,7 +19,13 @@ use crate::coordinator::records::consumer::{
 use crate::coordinator::{Actions, GroupError, MemberId};
 
 /// A member as the consumer group will have it.
-type Migrated = (MemberId, MemberValue, Assignment);
+struct Migrated {
+    id: MemberId,
+    value: MemberValue,
+    assigned: Assignment,
+    /// What it said that it has when it last joined.
+    claimed: Assignment,
+}
 
 /// The consumer group that this group becomes, and the records of it.
 pub(super) fn upgraded(
@@ -41,9 +49,21 @@ pub(super) fn upgraded(
     }
     let mut taken = Assignment::default();
     let mut members: Vec<Migrated> = vec![];
+    let mut bytes = 0;
     for member in classic.members() {
         let migrated = migrated(turn, classic, member, &mut taken).map_err(cannot)?;
+        // Topics take more as names than in the bytes that they came in.
+        bytes += MEMBER_FIXED_BYTES + bytes_of(&migrated.value);
+        if bytes > CONSUMER_GROUP_BYTES_MAX {
+            return Err(cannot("its members take too much memory"));
+        }
         members.push(migrated);
+    }
+    // A cooperative member works on what it loses until it hears its assignment; whether it has is not known before it joins again.
+    for member in &mut members {
+        let claimed = std::mem::take(&mut member.claimed);
+        member.claimed = claimed.iter().filter(|at| !taken.contains(at.0, at.1)).collect();
+        member.claimed.iter().for_each(|at| taken.insert(at.0, at.1));
     }
     let mut group = ConsumerGroup::new(classic.id().clone());
     group.adopt(turn, classic.generation(), &members, actions);
@@ -71,6 +91,7 @@ fn migrated(
     // A leader may have given a partition twice: the first one has it.
     partitions = partitions.iter().filter(|at| !taken.contains(at.0, at.1)).collect();
     partitions.iter().for_each(|at| taken.insert(at.0, at.1));
+    let claimed = Assignment::from_list(&by_id(&subscription.owned, turn.image));
     let value = normal(MemberValue {
         instance_id: member.instance_id.clone(),
         rack_id: subscription.rack,
@@ -85,7 +106,7 @@ fn migrated(
             protocols: member.protocols.clone(),
         }),
     });
-    Ok((member.id.clone(), value, partitions))
+    Ok(Migrated { id: member.id.clone(), value, assigned: partitions, claimed })
 }
 
 impl ConsumerGroup {
@@ -94,31 +115,32 @@ impl ConsumerGroup {
         let group = self.id.clone();
         let mut records = vec![];
         let each = |record: &dyn Fn(&Migrated) -> GroupRecord| members.iter().map(record).collect::<Vec<_>>();
-        records.extend(each(&|(id, value, _)| {
-            GroupRecord::ConsumerMember(group.clone(), id.clone(), Some(value.clone()))
+        records.extend(each(&|of| {
+            GroupRecord::ConsumerMember(group.clone(), of.id.clone(), Some(of.value.clone()))
         }));
         let value = GroupValue { epoch: generation, metadata_hash: 0 };
         records.push(GroupRecord::ConsumerGroup(group.clone(), Some(value)));
-        records.extend(each(&|(id, _, partitions)| {
-            let value = TargetMemberValue { partitions: partitions.to_list() };
-            GroupRecord::ConsumerTargetMember(group.clone(), id.clone(), Some(value))
+        records.extend(each(&|of| {
+            let value = TargetMemberValue { partitions: of.assigned.to_list() };
+            GroupRecord::ConsumerTargetMember(group.clone(), of.id.clone(), Some(value))
         }));
         let value = TargetValue { assignment_epoch: generation };
         records.push(GroupRecord::ConsumerTarget(group.clone(), Some(value)));
-        records.extend(each(&|(id, _, partitions)| {
+        records.extend(each(&|of| {
+            let gives_up = !of.claimed.is_empty();
             let current = Current {
                 epoch: generation,
                 previous_epoch: generation,
-                state: MemberState::Stable,
-                assigned: partitions.clone(),
-                ..Current::default()
+                state: if gives_up { MemberState::UnrevokedPartitions } else { MemberState::Stable },
+                assigned: of.assigned.clone(),
+                revoking: of.claimed.clone(),
             };
-            GroupRecord::ConsumerCurrent(group.clone(), id.clone(), Some(current.to_value()))
+            GroupRecord::ConsumerCurrent(group.clone(), of.id.clone(), Some(current.to_value()))
         }));
         for record in records {
             self.emit(record, actions);
         }
-        for (id, ..) in members {
+        for Migrated { id, .. } in members {
             self.renew_session(turn, id);
         }
     }

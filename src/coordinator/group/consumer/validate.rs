@@ -5,7 +5,9 @@
 
 use super::ConsumerGroup;
 use super::member::{JOIN_EPOCH, Member, STATIC_LEAVE_EPOCH};
-use crate::coordinator::records::consumer::TopicPartitions;
+use crate::coordinator::group::space::bytes_of;
+use crate::coordinator::group::{CONSUMER_GROUP_BYTES_MAX, MEMBER_FIXED_BYTES};
+use crate::coordinator::records::consumer::{MemberValue, TopicPartitions};
 use crate::coordinator::{GroupError, MemberId};
 
 /// The first version of OffsetCommit that has member epochs.
@@ -18,7 +20,8 @@ impl ConsumerGroup {
         known.ok_or_else(|| self.unknown(id))
     }
 
-    fn unknown(&self, id: &str) -> GroupError {
+    /// What a member hears that the group does not know.
+    pub(super) fn unknown(&self, id: &str) -> GroupError {
         GroupError::UnknownMemberId(format!("Member {id} is not a member of group {}.", self.id))
     }
 
@@ -60,6 +63,28 @@ impl ConsumerGroup {
         }
         Err(GroupError::GroupMaxSizeReached(format!(
             "The consumer group has reached its maximum capacity of {members_max} members."
+        )))
+    }
+
+    /// Bytes that this member brought, or the one of this instance id.
+    pub fn brought_by(&self, id: &str, instance_id: Option<&str>) -> Option<usize> {
+        let of_instance = instance_id.and_then(|instance| self.statics.get(instance));
+        let member = self.members.get(of_instance.map_or(id, MemberId::as_str));
+        member.map(|member| bytes_of(&member.value))
+    }
+
+    /// Refuses what a member says of itself if the group has no room for it, unless it is less than what `holder`, the member
+    /// itself or the one whose place it takes, said before.
+    pub(super) fn check_space(&self, holder: &str, value: &MemberValue) -> Result<(), GroupError> {
+        let before = self.brought_by(holder, None);
+        let (before, brings) = (before.map_or(0, |bytes| MEMBER_FIXED_BYTES + bytes), bytes_of(value));
+        let brings = MEMBER_FIXED_BYTES + brings;
+        if brings <= before || self.member_bytes() - before + brings <= CONSUMER_GROUP_BYTES_MAX {
+            return Ok(());
+        }
+        Err(GroupError::GroupMaxSizeReached(format!(
+            "The members of group {} may take {CONSUMER_GROUP_BYTES_MAX} bytes.",
+            self.id
         )))
     }
 

@@ -32,6 +32,9 @@ impl Groups {
         turn: &Turn<'_>,
         actions: &mut Actions,
     ) -> Result<ShareHeartbeatAnswer, GroupError> {
+        if heartbeat.says_more() {
+            self.check_space(id, (&heartbeat.member_id, None), heartbeat.brings_bytes())?;
+        }
         check(id, &heartbeat)?;
         let missing = self.get(id.as_str()).is_none_or(|group| group.is_nothing());
         if missing && heartbeat.member_epoch > JOIN_EPOCH {
@@ -145,7 +148,7 @@ impl ShareGroup {
         };
         let subscribed = is_new || value.subscribed_topics != member.value.subscribed_topics;
         if is_new || value != member.value {
-            member.value = value.clone();
+            self.set_value(id.clone(), value.clone());
             actions.records.push(GroupRecord::ShareMember(self.id.clone(), id.clone(), Some(value)));
         }
         subscribed

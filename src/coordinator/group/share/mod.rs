@@ -12,6 +12,7 @@ mod states;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::space::bytes_of_share;
 use super::{Group, Groups, Kind, Turn};
 use crate::coordinator::records::GroupRecord;
 use crate::coordinator::records::consumer::{GroupValue, TopicPartitions};
@@ -56,6 +57,8 @@ pub struct ShareGroup {
     epoch: i32,
     metadata_hash: i64,
     members: BTreeMap<MemberId, Member>,
+    /// What all of them said of themselves.
+    brought_bytes: usize,
     target_epoch: i32,
     target: Assignment,
     states: StatePartitions,
@@ -72,6 +75,7 @@ impl Default for ShareGroup {
             epoch: 0,
             metadata_hash: 0,
             members: BTreeMap::new(),
+            brought_bytes: 0,
             target_epoch: 0,
             target: Assignment::new(),
             states: StatePartitions::default(),
@@ -143,6 +147,31 @@ impl ShareGroup {
         self.members.len()
     }
 
+    /// Bytes that its members brought.
+    pub fn brought_bytes(&self) -> usize {
+        self.brought_bytes
+    }
+
+    /// Bytes that this member brought.
+    pub fn brought_by(&self, id: &str) -> Option<usize> {
+        self.members.get(id).map(|member| bytes_of_share(&member.value))
+    }
+
+    /// Takes over what a member says of itself; one that is not there is made.
+    fn set_value(&mut self, id: MemberId, value: MemberValue) {
+        self.brought_bytes += bytes_of_share(&value);
+        let member = self.members.entry(id).or_default();
+        self.brought_bytes -= bytes_of_share(&member.value);
+        member.value = value;
+    }
+
+    /// Takes a member out of the map.
+    fn drop_member(&mut self, id: &MemberId) {
+        if let Some(member) = self.members.remove(id) {
+            self.brought_bytes -= bytes_of_share(&member.value);
+        }
+    }
+
     /// The group as operators see it.
     pub fn describe(&self, image: &Image) -> ShareGroupDescription {
         let describe = |(id, member): (&MemberId, &Member)| ShareMemberDescription {
@@ -169,7 +198,7 @@ impl ShareGroup {
             return;
         }
         for id in known {
-            self.members.remove(id);
+            self.drop_member(id);
             self.target.remove(id);
             self.sessions.cancel(id);
             let (group, id) = (self.id.clone(), id.clone());
@@ -210,6 +239,8 @@ impl ShareGroup {
         assert!(self.target.keys().all(|id| self.members.contains_key(id)), "only members have targets");
         assert!(self.members.keys().all(|id| self.sessions.deadline(id).is_some()), "sessions end");
         assert_eq!(self.sessions.len(), self.members.len());
+        let brought = self.members.values().map(|member| bytes_of_share(&member.value)).sum::<usize>();
+        assert_eq!(self.brought_bytes, brought, "what members brought is kept");
         assert!(self.members.values().all(|member| member.epoch <= self.epoch));
     }
 }

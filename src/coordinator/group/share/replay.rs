@@ -19,8 +19,8 @@ impl ShareGroup {
             GroupRecord::ShareMember(id, member, value) => {
                 self.named(id);
                 match value {
-                    Some(value) => self.replayed_member(member).value = value,
-                    None => _ = self.members.remove(&member),
+                    Some(value) => self.set_value(member, value),
+                    None => self.drop_member(&member),
                 }
             }
             GroupRecord::ShareTarget(id, value) => {

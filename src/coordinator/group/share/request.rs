@@ -3,6 +3,7 @@
 //! Key invariant: texts are copies of their own, never slices of the request that brought them.
 
 use crate::coordinator::MemberId;
+use crate::coordinator::group::space::names_bytes;
 use crate::coordinator::records::consumer::TopicPartitions;
 use crate::coordinator::records::share::NamedPartitions;
 
@@ -19,6 +20,20 @@ pub struct ShareHeartbeat {
     pub client_host: String,
     /// `None` if they have not changed.
     pub subscribed_topics: Option<Vec<String>>,
+}
+
+impl ShareHeartbeat {
+    /// Whether a member that stays says something of itself.
+    pub(super) fn says_more(&self) -> bool {
+        self.member_epoch == 0 || (self.member_epoch > 0 && self.subscribed_topics.is_some())
+    }
+
+    /// What of the member has to be kept in memory, as far as the request says it.
+    pub(super) fn brings_bytes(&self) -> usize {
+        let names = names_bytes(self.subscribed_topics.as_deref().unwrap_or_default());
+        let rack = self.rack_id.as_ref().map_or(0, String::len);
+        self.client_id.len() + self.client_host.len() + rack + names
+    }
 }
 
 /// The answer to a heartbeat.

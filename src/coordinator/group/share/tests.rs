@@ -9,6 +9,8 @@ use crate::config::{BrokerSettings, GroupSettings};
 use crate::metadata::{Command, LogId};
 use crate::model::{BrokerId, PartitionIndex};
 
+mod space;
+
 const GROUP: &str = "queue";
 
 /// A group's coordinator with its world: topics, settings, clock, and the records that were appended.

@@ -9,6 +9,7 @@ const { values, positionals } = parseArgs({
   options: {
     bootstrap: { type: 'string' },
     topic: { type: 'string' },
+    group: { type: 'string' },
     file: { type: 'string' },
     out: { type: 'string' },
     codec: { type: 'string', default: 'none' },

@@ -4,6 +4,8 @@
     consume --bootstrap B --topic T --out F        partition 0, from the beginning to its end
     admin   --bootstrap B --topic T                topics, configs, records, offsets by the client's admin side
     offsets --bootstrap B --topic T --times A,B    offsets by timestamp of partition 0, as "timestamp offset" (two in Python)
+    active  --bootstrap B --topic T --group G      the group by the client's admin side, while it has a member
+    empty   --bootstrap B --topic T --group G      the same when it has none; it is deleted in the end
 
 A record is a line without its newline; partition 0 keeps the lines in order. With --keyed yes a line holds a key, a tab and
 a value, and none after the tab is null, a tombstone; what is read is written as offset, key and value with tabs between.
@@ -16,9 +18,10 @@ CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 
 def parse(argv=None):
     parser = argparse.ArgumentParser()
-    parser.add_argument("command", choices=("produce", "consume", "admin", "offsets"))
+    parser.add_argument("command", choices=("produce", "consume", "admin", "offsets", "active", "empty"))
     parser.add_argument("--bootstrap", required=True)
     parser.add_argument("--topic", required=True)
+    parser.add_argument("--group")
     parser.add_argument("--file")
     parser.add_argument("--out")
     parser.add_argument("--codec", default="none", choices=CODECS)

@@ -136,6 +136,49 @@ fn a_classic_group_becomes_a_consumer_group_and_back() {
 }
 
 #[test]
+fn what_a_cooperative_member_lost_is_kept_until_it_joins_again() {
+    let mut world = World::new(&[("a", 2)]);
+    let old = world.old_group();
+    // The leader takes partition 1 away from itself. Whether it has heard that is not known.
+    assert_eq!(world.classic_join(classic(&old, &[("a", &[0, 1])])).unwrap().unwrap().generation, 2);
+    let given = embedded::assignment(1, &[("a".to_owned(), vec![0])]);
+    world.classic_sync(sync(&old, 2, vec![(old.as_str().into(), given)])).unwrap();
+    assert_eq!(world.beat(join("new", &["a"])).assignment, Some(vec![]));
+    assert_eq!(world.told(&world.member(&old).current.revoking.to_list()), "a:1");
+    assert_eq!(world.classic_beat(&old, 2), Err(GroupError::RebalanceInProgress));
+    world.classic_join(classic(&old, &[("a", &[0])])).unwrap().unwrap();
+    assert_eq!(world.beat(beat("new", 3)).assignment, Some(world.list(&[("a", &[1])])));
+}
+
+#[test]
+fn a_member_that_was_removed_and_still_has_partitions_hears_so() {
+    let mut world = World::new(&[("a", 2)]);
+    world.beat(join("new", &["a"]));
+    let joined = world.classic_join(classic("gone", &[("a", &[0])])).unwrap();
+    assert!(matches!(joined, Err(GroupError::UnknownMemberId(_))), "{joined:?}");
+    assert_eq!(world.group().members.len(), 1);
+    // With nothing, it may be one that was told this id.
+    assert!(world.classic_join(classic("told", &[])).unwrap().is_ok());
+}
+
+#[test]
+fn a_static_member_that_makes_the_group_classic_leaves_nobody_waiting() {
+    let mut world = World::new(&[("a", 3)]);
+    let instance = |request| JoinRequest { instance_id: Some("i1".into()), ..request };
+    world.beat(HeartbeatRequest { instance_id: Some("i1".to_owned()), ..join("m1", &["a"]) });
+    let fresh = |n| JoinRequest { fresh: uuid::Uuid::from_u128(n), ..classic("", &[]) };
+    let old = world.classic_join(fresh(1)).unwrap().unwrap().member_id;
+    world.classic_sync(sync(old.as_str(), 2, vec![])).unwrap();
+    // A partition is with the one that is replaced, and on its way to the other.
+    assert_eq!(world.group().state(), ConsumerGroupState::Reconciling);
+    let joined = world.classic_join(instance(fresh(2))).unwrap().unwrap();
+    assert!(world.is_classic());
+    assert_eq!(world.classic_beat(old.as_str(), 2), Err(GroupError::RebalanceInProgress));
+    let sync = SyncRequest { instance_id: Some("i1".into()), ..sync(joined.member_id.as_str(), 2, vec![]) };
+    assert!(world.classic_sync(sync).is_err());
+}
+
+#[test]
 fn migration_may_be_forbidden() {
     let mut world = World::new(&[("a", 2)]);
     world.settings.consumer.migration = MigrationPolicy::Disabled;

@@ -1,9 +1,11 @@
 //! Tests of consumer groups: a world with topics, a clock and groups, whose records are replayed into a second one after each
 //! event, which has to come to the same state.
 
+mod bounds;
 mod cases;
 mod cost;
 mod migration;
+mod mixed;
 mod patterns;
 mod property;
 mod statics;
@@ -12,6 +14,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::config::{BrokerSettings, GroupSettings};
+use crate::coordinator::group::classic::State;
 use crate::coordinator::group::{Groups, Kind};
 use crate::coordinator::records::GroupRecord;
 use crate::coordinator::records::consumer::TopicPartitions;
@@ -101,9 +104,21 @@ impl World {
                 live.check_invariants();
                 assert_eq!(durable(live), durable(copy));
             }
-            (Some(Kind::Classic(_)), Some(Kind::Classic(_))) | (None, None) => {}
+            (Some(Kind::Classic(live)), Some(Kind::Classic(copy))) => {
+                live.check_invariants();
+                assert!(copy.generation() <= live.generation(), "the log is not ahead");
+                if live.state() == State::Stable {
+                    assert_eq!(live.to_record(), copy.to_record());
+                }
+            }
+            (Some(Kind::Simple), Some(Kind::Simple)) | (None, None) => {}
             (live, copy) => panic!("live {live:?}, read back {copy:?}"),
         }
+        let offsets = |groups: &Groups| -> Vec<_> {
+            let held = groups.get("g").into_iter().flat_map(|group| group.offsets.iter());
+            held.map(|(topic, partition, held)| (topic.clone(), partition, held.offset)).collect()
+        };
+        assert_eq!(offsets(&self.groups), offsets(&self.copy));
     }
 
     /// The group.
