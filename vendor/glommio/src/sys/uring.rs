@@ -1718,15 +1718,18 @@ impl Reactor {
         linked
     }
 
+    /// PATCH (Corelog): when the latency ring's timer fires, if there is one that has not.
+    fn armed_until(&self) -> Option<Instant> {
+        let timer = self.timer.borrow();
+        let (source, at) = timer.as_ref()?;
+        let armed = source.inner.borrow().enqueued.is_some();
+        armed.then_some(*at)
+    }
+
     /// PATCH (Corelog): sees to it that the latency ring's timer fires at `at` or sooner; `exact` also takes back one that
     /// would fire sooner, or for nothing. Returns whether the ring's queue changed.
     fn arm_timer(&self, ring: &mut SleepableRing, at: Option<Instant>, exact: bool) -> bool {
-        let mut timer = self.timer.borrow_mut();
-        let armed = timer
-            .as_ref()
-            .filter(|(source, _)| source.inner.borrow().enqueued.is_some())
-            .map(|(_, at)| *at);
-        let keep = match (armed, at) {
+        let keep = match (self.armed_until(), at) {
             (None, None) => true,
             (None, Some(_)) => false,
             (Some(armed), Some(at)) => {
@@ -1738,7 +1741,7 @@ impl Reactor {
             return false;
         }
         // Dropping it cancels it.
-        *timer = at.map(|at| {
+        *self.timer.borrow_mut() = at.map(|at| {
             let left = at.saturating_duration_since(Instant::now());
             (ring.prepare_latency_preemption_timer(left), at)
         });
@@ -1859,6 +1862,8 @@ impl Reactor {
                 // The cancellation of a timer completes at once and is nothing to stay awake for.
                 consume_rings!(into &mut woke; lat_ring);
             }
+            // A timer that was due already is consumed with it, and then nothing would end the sleep.
+            let missed = at.is_some() && self.armed_until().is_none();
             // From this moment on the remote executors are aware that we are sleeping
             // We have to sweep the remote channels function once more because since
             // last time until now it could be that something happened in a remote executor
@@ -1871,7 +1876,7 @@ impl Reactor {
             let armed = self.eventfd_src.is_installed().unwrap()
                 && lat_ring.can_sleep()
                 && main_ring.waiting_kernel_collection() == 0;
-            if events + woke == 0 && armed && self.link_rings(&mut main_ring) {
+            if events + woke == 0 && armed && !missed && self.link_rings(&mut main_ring) {
                 main_ring.submit_and_sleep()?;
                 slept = true;
                 self.slept_long.set(now.elapsed() >= LONG_SLEEP);
@@ -1892,6 +1897,8 @@ impl Reactor {
 
         if let Some(preempt) = preempt {
             if self.arm_timer(&mut lat_ring, Some(Instant::now() + preempt), false) {
+                // At once: the number that it names may soon be another request's.
+                flush_cancellations!(into &mut woke; lat_ring);
                 flush_rings!(lat_ring)?;
             }
         }
