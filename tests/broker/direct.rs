@@ -6,16 +6,17 @@ use std::net::SocketAddr;
 use kafka_protocol::messages::CreateTopicsRequest;
 use kafka_protocol::messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic};
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic, ReplicaState};
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::{
     BrokerId, DescribeClusterRequest, DescribeConfigsRequest, DescribeLogDirsRequest,
-    DescribeTopicPartitionsRequest, FindCoordinatorRequest, GroupId, HeartbeatRequest, JoinGroupRequest,
-    ListGroupsRequest, MetadataRequest, MetadataResponse,
+    DescribeTopicPartitionsRequest, FetchRequest, FindCoordinatorRequest, GroupId, HeartbeatRequest,
+    JoinGroupRequest, ListGroupsRequest, MetadataRequest, MetadataResponse,
 };
 use kafka_protocol::protocol::StrBytes;
 
 use crate::requests::{FETCH, PRODUCE, batch, create, fetch, fetched, name, produce, produced};
-use crate::support::{Broker, Connection, free_address};
+use crate::support::{Broker, Connection, free_address, serve_command};
 
 const NODES: [i32; 2] = [1_000_000_000, 1_000_000_001];
 const METADATA: i16 = 12;
@@ -233,6 +234,45 @@ fn ids_of_nodes_are_understood_wherever_a_client_sends_one() {
         }
     }
     assert_eq!(seen.into_values().collect::<Vec<_>>(), leaders(&answer, "assigned"));
+}
+
+#[test]
+fn a_client_that_is_told_another_leader_is_told_where_it_is() {
+    let (broker, first) = start();
+    let mut connection = broker.connect();
+    create(&mut connection, "direct");
+    let answer = metadata(&mut connection, METADATA);
+    // No other broker is a replica here, so one that asks is told who leads (KIP-951).
+    let partitions =
+        (0..4).map(|n| FetchPartition::default().with_partition(n).with_partition_max_bytes(1024));
+    let topic =
+        FetchTopic::default().with_topic_id(answer.topics[0].topic_id).with_partitions(partitions.collect());
+    let replica = ReplicaState::default().with_replica_id(BrokerId(7));
+    let request = FetchRequest::default()
+        .with_replica_state(replica)
+        .with_max_bytes(1024)
+        .with_session_epoch(-1)
+        .with_topics(vec![topic]);
+    let refused = connection.ask(&request, 16);
+    let told: Vec<i32> =
+        refused.responses[0].partitions.iter().map(|told| told.current_leader.leader_id.0).collect();
+    assert_eq!(told, leaders(&answer, "direct"));
+    let ports: Vec<_> = refused.node_endpoints.iter().map(|node| (node.node_id.0, node.port)).collect();
+    assert_eq!(ports, [(NODES[0], i32::from(first)), (NODES[1], i32::from(first) + 1)]);
+}
+
+#[test]
+fn a_port_of_a_shard_that_is_taken_ends_the_start() {
+    let taken = std::net::TcpListener::bind(("127.0.0.1", two_ports() + 1)).unwrap();
+    let first = taken.local_addr().unwrap().port() - 1;
+    let data = tempfile::tempdir().unwrap();
+    let mut command = serve_command(data.path(), free_address(), free_address());
+    command.args(["--set", "corelog.advertise=per-shard", "--set"]);
+    let ended = command.arg(format!("corelog.shard.port.first={first}")).output().unwrap();
+    assert!(!ended.status.success());
+    let error = String::from_utf8(ended.stderr).unwrap();
+    assert!(error.contains("choose others with corelog.shard.port.first"), "{error}");
+    assert!(error.contains(&format!("127.0.0.1:{}", first + 1)), "{error}");
 }
 
 #[test]
