@@ -5,6 +5,7 @@ Every process is ended by its own id, and its data goes with it.
 
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -78,6 +79,10 @@ class Running:
         self.bootstrap = bootstrap
         if not answers(bootstrap):
             raise Failure(f"nothing answers as a Kafka broker at {bootstrap}")
+
+    def node_address(self):
+        """What a node's address matches: the only one's, unless shards are nodes."""
+        return re.escape(self.bootstrap)
 
     def need_owned(self):
         if not self.owned:
@@ -157,6 +162,7 @@ class Corelog(Owned):
 
     def __init__(self, binary, settings=None, per_shard=False):
         super().__init__(settings)
+        self.per_shard = per_shard
         if per_shard:
             first = free_ports(SHARDS)
             own = {"corelog.advertise": "per-shard", "corelog.shard.port.first": str(first), "corelog.shards": str(SHARDS)}
@@ -164,6 +170,9 @@ class Corelog(Owned):
         self.binary = binary
         self.admin = f"127.0.0.1:{free_port()}"
         self.process = None
+
+    def node_address(self):
+        return r"127\.0\.0\.1:\d+" if self.per_shard else super().node_address()
 
     def command(self, data=None, listen=None, admin=None):
         listen = listen or self.bootstrap
