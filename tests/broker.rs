@@ -10,6 +10,8 @@ mod compaction;
 mod data;
 #[path = "broker/deletion.rs"]
 mod deletion;
+#[path = "broker/direct.rs"]
+mod direct;
 #[path = "broker/groups.rs"]
 mod groups;
 #[path = "broker/life.rs"]

@@ -18,8 +18,9 @@ use super::{ServeError, cpus, memory, signals};
 use crate::cluster::{self, Boot, BootError, Booted, ControllerHandle, Superblock};
 use crate::config::{BrokerSettings, Endpoint};
 use crate::control::{AdminFacts, ControlParts, ControlThread, Phase, PhaseCell};
-use crate::metadata::{Endpoint as PublicEndpoint, Image};
+use crate::metadata::{Endpoint as PublicEndpoint, Image, Presentation};
 use crate::metrics::ShardMetrics;
+use crate::model::ShardId;
 use crate::network::{self, Loads};
 use crate::protocol::api_versions::FEATURES;
 use crate::shard::{ShardInbox, inbox, mesh};
@@ -72,6 +73,8 @@ pub fn start(settings: &Arc<BrokerSettings>) -> Result<(Running, Started), Serve
     let began = Instant::now();
     let address = free_address(&settings.listeners.listen)?;
     let (listener, admin) = crate::control::bind(&settings.listeners.admin)?;
+    let shards = settings.shards.unwrap_or_else(cpus::shards_by_default);
+    let presentation = presentation(settings, address, shards)?;
     let public = public_endpoint(settings, address);
     let settings = &Arc::new(settings.with_advertised(&public.host, public.port));
     let features = FEATURES.iter().map(|feature| (feature.name.to_owned(), feature.level)).collect();
@@ -81,9 +84,7 @@ pub fn start(settings: &Arc<BrokerSettings>) -> Result<(Running, Started), Serve
     let image = handle.image();
     let recovered = Arc::new(recover_journals(settings)?);
     remove_strays(settings, &image)?;
-    let cpus = cpus::allowed();
-    let shards = settings.shards.unwrap_or_else(cpus::shards_by_default);
-    let cpus = cpus::assign(&cpus, shards);
+    let cpus = cpus::assign(&cpus::allowed(), shards);
     let device = device::load(&settings.data_dir, shards);
     let metrics: Vec<Arc<ShardMetrics>> = cpus.iter().map(|_| Arc::default()).collect();
     let phase = PhaseCell::default();
@@ -97,6 +98,7 @@ pub fn start(settings: &Arc<BrokerSettings>) -> Result<(Running, Started), Serve
         settings,
         controller: &handle,
         address,
+        presentation,
         cpus: &cpus,
         metrics: &metrics,
         recovered,
@@ -180,15 +182,45 @@ fn free_address(listen: &Endpoint) -> Result<SocketAddr, ServeError> {
     let failed = |source| ServeError::Listen { address: text.clone(), source };
     let resolved = (host, listen.port).to_socket_addrs().map_err(failed)?.next();
     let address = resolved.ok_or_else(|| failed(std::io::ErrorKind::AddrNotAvailable.into()))?;
+    match free(address) {
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+            Err(ServeError::PortTaken { address: text })
+        }
+        found => found.map_err(failed),
+    }
+}
+
+/// The address, once nobody listens on it, with the port that the system chose if it named none.
+fn free(address: SocketAddr) -> std::io::Result<SocketAddr> {
     let deadline = Instant::now() + PORT_WAIT_MAX;
     loop {
         match network::probe(address) {
-            Ok(address) => return Ok(address),
-            Err(error) if error.kind() != std::io::ErrorKind::AddrInUse => return Err(failed(error)),
-            Err(_) if Instant::now() < deadline => std::thread::sleep(PORT_RETRY_PERIOD),
-            Err(_) => return Err(ServeError::PortTaken { address: text }),
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse && Instant::now() < deadline => {
+                std::thread::sleep(PORT_RETRY_PERIOD);
+            }
+            found => return found,
         }
     }
+}
+
+/// As what clients are to see the broker, which listens on `address`. Ports of shards are found free like its own.
+fn presentation(
+    settings: &BrokerSettings,
+    address: SocketAddr,
+    shards: u16,
+) -> Result<Presentation, ServeError> {
+    let node = settings.node.id;
+    let Some(ports) = settings.listeners.shard_ports(address.port(), shards)? else {
+        return Ok(Presentation::whole(node));
+    };
+    for shard in 0..shards {
+        let address = SocketAddr::new(address.ip(), ports.port(ShardId(shard)));
+        free(address).map_err(|source| match source.kind() {
+            std::io::ErrorKind::AddrInUse => ServeError::ShardPortTaken { address },
+            _ => ServeError::Listen { address: address.to_string(), source },
+        })?;
+    }
+    Ok(Presentation::per_shard(node, ports))
 }
 
 /// The shards while they start.
@@ -205,6 +237,7 @@ struct ShardsPlan<'a> {
     settings: &'a Arc<BrokerSettings>,
     controller: &'a ControllerHandle,
     address: SocketAddr,
+    presentation: Presentation,
     cpus: &'a [usize],
     metrics: &'a [Arc<ShardMetrics>],
     recovered: Arc<Recovered>,
@@ -212,7 +245,7 @@ struct ShardsPlan<'a> {
 }
 
 fn start_shards(plan: ShardsPlan<'_>) -> Result<Shards, ServeError> {
-    let ShardsPlan { settings, controller, address, cpus, metrics, recovered, device } = plan;
+    let ShardsPlan { settings, controller, address, presentation, cpus, metrics, recovered, device } = plan;
     let shards = cpus.len() as u16;
     let takeover = Arc::new(Takeover::new(&recovered, shards));
     let gate = Arc::new(Gate::new(shards));
@@ -227,7 +260,7 @@ fn start_shards(plan: ShardsPlan<'_>) -> Result<Shards, ServeError> {
             shards,
             cpu: *cpu,
             address,
-            data_dir: settings.data_dir.clone(),
+            presentation,
             settings: settings.clone(),
             memory,
             metrics: metrics.to_vec(),

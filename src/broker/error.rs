@@ -1,9 +1,11 @@
 //! Why a broker does not start. Each text says what to do about it.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::cluster::BootError;
+use crate::config::ConfigError;
 use crate::control::AdminError;
 use crate::storage::ReplayError;
 
@@ -18,6 +20,13 @@ pub enum ServeError {
     Admin(#[from] AdminError),
     #[error("{address} is taken by another process; stop that one or choose another address with --listen")]
     PortTaken { address: String },
+    #[error(
+        "{address} is to be a shard's own port (corelog.advertise=per-shard) and is taken; choose others with \
+         corelog.shard.port.first"
+    )]
+    ShardPortTaken { address: SocketAddr },
+    #[error(transparent)]
+    Settings(#[from] ConfigError),
     #[error("cannot listen on {address}: {source}")]
     Listen { address: String, source: io::Error },
     #[error("cannot use {path}: {source}")]

@@ -4,8 +4,8 @@
 //! listener opens when the shard acts by its first image; when a shard has stopped, everything that it acknowledged
 //! is on the device and its logs need no scan at the next start.
 
+use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -19,8 +19,9 @@ use super::gate::Gate;
 use super::memory;
 use crate::cluster::ControllerHandle;
 use crate::config::BrokerSettings;
-use crate::handlers::Server;
+use crate::handlers::{Entrance, Server};
 use crate::io::{Disk, DiskLimits};
+use crate::metadata::Presentation;
 use crate::metrics::ShardMetrics;
 use crate::model::ShardId;
 use crate::network::{self, Loads, Network};
@@ -39,7 +40,7 @@ pub struct Plan {
     pub shards: u16,
     pub cpu: usize,
     pub address: SocketAddr,
-    pub data_dir: PathBuf,
+    pub presentation: Presentation,
     pub settings: Arc<BrokerSettings>,
     pub memory: Memory,
     /// Of every shard, by its number.
@@ -93,7 +94,8 @@ pub fn start(plan: Plan, links: Links) -> Result<ExecutorJoinHandle<()>, String>
 
 async fn run(mut plan: Plan, links: Links) -> Result<(), String> {
     let Links { mesh, mut notices, controller, ready } = links;
-    let disk = Disk::open(&plan.data_dir, DiskLimits { io: plan.device.io, ..DiskLimits::default() }).await;
+    let disk =
+        Disk::open(&plan.settings.data_dir, DiskLimits { io: plan.device.io, ..DiskLimits::default() }).await;
     // Joining waits for every shard, so a shard that cannot go on joins first and reports after.
     let ends = match mesh {
         Some(mesh) => Some(mesh.join().await.map_err(|error| error.to_string())?),
@@ -101,7 +103,7 @@ async fn run(mut plan: Plan, links: Links) -> Result<(), String> {
     };
     // The mesh numbers its peers; nothing else may number the shards.
     let id = ShardId(ends.as_ref().map_or(0, |(senders, _)| senders.peer_id() as u16));
-    let disk = disk.map_err(|error| format!("{}: {error}", plan.data_dir.display()))?;
+    let disk = disk.map_err(|error| format!("{}: {error}", plan.settings.data_dir.display()))?;
     let store = open_store(&mut plan, disk, id).await?;
     let shard = Shard::new(ShardParts {
         id,
@@ -114,7 +116,7 @@ async fn run(mut plan: Plan, links: Links) -> Result<(), String> {
     if let Some(ends) = ends {
         Router::run(&shard, Shard::router, ends);
     }
-    let server = Server::new(shard.clone(), controller);
+    let server = Server::new(shard.clone(), controller, plan.presentation);
     let connections = Network::new(server.clone(), plan.loads.clone());
     let mut tasks = vec![
         glommio::spawn_local(connections.clone().adopt()),
@@ -126,16 +128,14 @@ async fn run(mut plan: Plan, links: Links) -> Result<(), String> {
     if id == ShardId(0) {
         tasks.push(glommio::spawn_local(remove_leftovers(shard.clone())));
     }
-    let mut listener = None;
+    let mut listeners = vec![];
     while let Some(notice) = notices.next().await {
         match notice {
             Notice::Image { image, done } => {
                 let opening = shard.follow(image).await;
-                if listener.is_none() {
+                if listeners.is_empty() {
                     plan.gate.pass().await;
-                    let backlog = plan.settings.network.listen_backlog;
-                    let socket = network::bind(plan.address, backlog).map_err(|error| error.to_string())?;
-                    listener = Some(glommio::spawn_local(connections.clone().listen(socket)));
+                    listeners = listen(&plan, id, &connections).map_err(|error| error.to_string())?;
                     drop(ready.send(Ok(Listening { shard: id, cpu: plan.cpu })));
                     glommio::spawn_local(take_over(shard.clone(), plan.takeover.clone(), opening, done))
                         .detach();
@@ -144,13 +144,25 @@ async fn run(mut plan: Plan, links: Links) -> Result<(), String> {
                 glommio::spawn_local(acknowledge(opening, done)).detach();
             }
             Notice::Stop { done } => {
-                tasks.extend(listener.take());
+                tasks.append(&mut listeners);
                 stop(&server, &connections, tasks, done).await;
                 return Ok(());
             }
         }
     }
     Ok(())
+}
+
+/// Opens the shard's listeners: the one that it shares with the others and, if shards are nodes, its own.
+fn listen(plan: &Plan, id: ShardId, network: &Rc<Network>) -> io::Result<Vec<Task<()>>> {
+    let backlog = plan.settings.network.listen_backlog;
+    let socket = network::bind(plan.address, backlog)?;
+    let mut listeners = vec![glommio::spawn_local(network.clone().listen(socket, Entrance::Broker))];
+    if let Some(ports) = plan.presentation.shard_ports() {
+        let socket = network::bind_own(SocketAddr::new(plan.address.ip(), ports.port(id)), backlog)?;
+        listeners.push(glommio::spawn_local(network.clone().listen(socket, Entrance::Shard)));
+    }
+    Ok(listeners)
 }
 
 /// Opens the shard's storage with a journal of its own.

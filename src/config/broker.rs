@@ -3,10 +3,10 @@
 //! Key invariant: a `BrokerSettings` exists only if every value in it satisfies its type, its check and the rules
 //! between settings (`rules`). Where a value was set is kept beside the typed groups, for DescribeConfigs.
 
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, ShardPorts};
 use super::layers::Layers;
 use super::topic::TopicSettings;
-use super::value::Value;
+use super::value::{Value, invalid};
 use super::{ConfigError, Overrides, rules};
 use crate::model::BrokerId;
 use std::collections::HashMap;
@@ -32,6 +32,27 @@ pub struct ListenerSettings {
     pub advertise: Option<Endpoint>,
     /// `corelog.admin.listener`: HTTP for operators.
     pub admin: Endpoint,
+    /// `corelog.advertise` is `per-shard`: each shard listens on a port of its own too and appears to clients as a node.
+    pub per_shard: bool,
+    /// `corelog.shard.port.first`; `None` means the port after that of `listen`.
+    pub shard_port_first: Option<u16>,
+}
+
+impl ListenerSettings {
+    /// The ports of shard-direct listeners beside the one for clients, which `listen` bound; `None` if there are to be none.
+    pub fn shard_ports(&self, listen: u16, shards: u16) -> Result<Option<ShardPorts>, ConfigError> {
+        if !self.per_shard {
+            return Ok(None);
+        }
+        let first = self.shard_port_first.or(listen.checked_add(1));
+        let ports = first.and_then(|first| ShardPorts::new(first, shards));
+        let ports = ports.filter(|ports| !ports.contains(listen)).ok_or_else(|| {
+            let why =
+                format!("{shards} shards need as many ports from here on, other than {listen} of listeners");
+            invalid("corelog.shard.port.first", first.map_or(0, i64::from), &why)
+        })?;
+        Ok(Some(ports))
+    }
 }
 
 /// Bounds on connections and requests.

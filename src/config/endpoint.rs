@@ -1,10 +1,12 @@
-//! Host and port of a listener, as operators write them.
+//! Host and port of a listener, as operators write them, and the ports of shard-direct listeners.
 //!
 //! Key invariant: the host of an `Endpoint` has no brackets and no scheme; printing puts brackets around an IPv6
 //! address again. Resolving names is left to `network`.
 
 use std::fmt;
 use std::str::FromStr;
+
+use crate::model::ShardId;
 
 /// Where to listen, or the address that clients are told.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -58,6 +60,37 @@ impl FromStr for Endpoint {
     }
 }
 
+/// The ports of shard-direct listeners: a run without gaps, one for each shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShardPorts {
+    first: u16,
+    shards: u16,
+}
+
+impl ShardPorts {
+    /// The ports of `shards` shards from `first` on; `None` if there are not so many.
+    pub fn new(first: u16, shards: u16) -> Option<Self> {
+        let last = first.checked_add(shards.checked_sub(1)?);
+        last.filter(|_| first > 0).map(|_| Self { first, shards })
+    }
+
+    /// How many shards there are.
+    pub fn shards(self) -> u16 {
+        self.shards
+    }
+
+    /// The port of one shard.
+    pub fn port(self, shard: ShardId) -> u16 {
+        debug_assert!(shard.0 < self.shards, "shard {shard} is none of {}", self.shards);
+        self.first.saturating_add(shard.0)
+    }
+
+    /// Whether one of the ports is this one.
+    pub fn contains(self, port: u16) -> bool {
+        port.checked_sub(self.first).is_some_and(|place| place < self.shards)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,5 +109,16 @@ mod tests {
         {
             assert!(text.parse::<Endpoint>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn shards_have_ports_as_far_as_there_are_any() {
+        let ports = ShardPorts::new(9093, 2).expect("there are two");
+        assert_eq!((ports.port(ShardId(0)), ports.port(ShardId(1))), (9093, 9094));
+        assert_eq!([9092, 9093, 9094, 9095].map(|port| ports.contains(port)), [false, true, true, false]);
+        assert!(ShardPorts::new(65_534, 2).is_some());
+        assert_eq!(ShardPorts::new(65_534, 3), None);
+        assert_eq!(ShardPorts::new(0, 1), None);
+        assert_eq!(ShardPorts::new(1, 0), None);
     }
 }

@@ -50,7 +50,7 @@ pub use describe::{
     describe_created_topic, describe_group, describe_topic,
 };
 pub use dynamic::{BrokerLevel, validate_broker};
-pub use endpoint::Endpoint;
+pub use endpoint::{Endpoint, ShardPorts};
 pub use group::validate_group;
 pub use load::{Flags, LoadError, Sources};
 pub use logger::{LEVELS, ROOT, validate_logger};

@@ -9,6 +9,7 @@ use super::definition::{Effect, broker_scope};
 use super::endpoint::Endpoint;
 use super::layers::{Layers, default_of};
 use super::value::{Value, invalid};
+use crate::model::BrokerId;
 
 /// Smallest cleaner buffer that one cleaner thread can work with.
 const DEDUPE_BYTES_PER_THREAD_MIN: i64 = 1024 * 1024;
@@ -47,6 +48,14 @@ fn refused(layers: &Layers) -> Result<(), ConfigError> {
 }
 
 fn node_id(layers: &Layers) -> Result<(), ConfigError> {
+    for name in ["node.id", "broker.id"] {
+        let id = layers.integer(name);
+        if id >= i64::from(BrokerId::PRESENTED_FIRST.get()) {
+            let why =
+                format!("Ids from {} on are those of shards that appear as nodes", BrokerId::PRESENTED_FIRST);
+            return Err(invalid(name, id, &why));
+        }
+    }
     if !layers.is_set("broker.id") {
         return Ok(());
     }
@@ -148,7 +157,10 @@ pub(super) fn listeners(layers: &Layers) -> Result<ListenerSettings, ConfigError
     }
     let admin = endpoint(layers, "corelog.admin.listener")?
         .ok_or_else(|| invalid("corelog.admin.listener", "null", "an address is needed"))?;
-    Ok(ListenerSettings { listen, advertise, admin })
+    let per_shard = layers.text("corelog.advertise").as_deref() == Some("per-shard");
+    let first = u16::try_from(layers.integer("corelog.shard.port.first"));
+    let shard_port_first = first.ok().filter(|port| *port > 0);
+    Ok(ListenerSettings { listen, advertise, admin, per_shard, shard_port_first })
 }
 
 fn endpoint(layers: &Layers, name: &str) -> Result<Option<Endpoint>, ConfigError> {

@@ -142,6 +142,37 @@ fn what_is_invalid_is_named_with_its_value() {
 }
 
 #[test]
+fn shards_are_nodes_only_if_asked_for_and_if_there_are_ports() {
+    let ports = |given: &[(&str, &str)]| {
+        broker(given).listeners.shard_ports(9092, 2).map_err(|error| error.to_string())
+    };
+    assert_eq!(ports(&[]), Ok(None));
+    assert_eq!(ports(&[("corelog.shard.port.first", "7000")]), Ok(None));
+    let per_shard = ("corelog.advertise", "per-shard");
+    assert_eq!(ports(&[per_shard]), Ok(ShardPorts::new(9093, 2)));
+    assert_eq!(ports(&[per_shard, ("shard.port.first", "7000")]), Ok(ShardPorts::new(7000, 2)));
+    for (first, shown) in [("9091", "9091"), ("9092", "9092"), ("65535", "65535")] {
+        let refused = ports(&[per_shard, ("shard.port.first", first)]).expect_err(first);
+        assert!(
+            refused.contains(&format!("Invalid value {shown} for configuration corelog.shard.port.first"))
+        );
+    }
+    let last = broker(&[per_shard]).listeners.shard_ports(u16::MAX, 1);
+    assert!(last.is_err(), "there is no port after the last");
+    assert!(refused(&[("corelog.advertise", "each")]).contains("String must be one of: broker, per-shard"));
+}
+
+#[test]
+fn no_broker_has_an_id_that_a_shard_could_appear_under() {
+    assert_eq!(broker(&[("node.id", "999999999")]).node.id.0, 999_999_999);
+    for name in ["node.id", "broker.id"] {
+        for id in ["1000000000", "2147483647"] {
+            assert!(refused(&[(name, id)]).contains("Ids from 1000000000 on"));
+        }
+    }
+}
+
+#[test]
 fn topic_settings_are_refused_with_kafkas_words() {
     for (name, value, message) in [
         (

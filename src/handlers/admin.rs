@@ -9,7 +9,7 @@ use bytes::Bytes;
 use kafka_protocol::protocol::{Encodable, Request};
 
 use super::codes::Codes;
-use super::{Outcome, Server, answered, malformed, serve};
+use super::{Client, Outcome, Server, answered, malformed, serve};
 use super::{
     acls, alter_partition_reassignments, alter_replica_log_dirs, create_partitions, create_topics,
     delete_topics, describe_cluster, describe_log_dirs, describe_producers, describe_quorum,
@@ -18,7 +18,7 @@ use super::{
 use crate::protocol::{ApiKey, RequestHeader, decode};
 
 /// Runs the handler of an administrative API; any other closes the connection.
-pub async fn answer(server: &Rc<Server>, header: RequestHeader, body: Bytes) -> Outcome {
+pub async fn answer(server: &Rc<Server>, client: &Client, header: RequestHeader, body: Bytes) -> Outcome {
     let version = header.version;
     match header.api {
         ApiKey::CreateTopics => {
@@ -35,7 +35,7 @@ pub async fn answer(server: &Rc<Server>, header: RequestHeader, body: Bytes) -> 
             serve(server, header, body, |q| describe_topic_partitions::handle(server, q)).await
         }
         ApiKey::DescribeLogDirs => {
-            serve(server, header, body, |q| describe_log_dirs::handle(server, q, version)).await
+            serve(server, header, body, |q| describe_log_dirs::handle(server, client, q, version)).await
         }
         ApiKey::AlterReplicaLogDirs => {
             serve(server, header, body, |q| alter_replica_log_dirs::handle(server, q)).await

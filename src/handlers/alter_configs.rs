@@ -9,9 +9,8 @@ use kafka_protocol::messages::{AlterConfigsRequest, AlterConfigsResponse};
 use super::Server;
 use super::config_resources::{self, Asked, Fault, Manner};
 use super::topics::text;
-use crate::metadata::ConfigResource;
 use crate::metadata::plan::ConfigChange;
-use crate::model::BrokerId;
+use crate::metadata::{ConfigResource, Presentation};
 
 /// Answers every resource in the order of the request.
 pub async fn handle(server: &Rc<Server>, request: AlterConfigsRequest) -> AlterConfigsResponse {
@@ -20,7 +19,7 @@ pub async fn handle(server: &Rc<Server>, request: AlterConfigsRequest) -> AlterC
         if repeated.contains(&asked(resource)) {
             return Err(Fault::request("Each resource must appear at most once."));
         }
-        admit(resource, server.broker_id()).map(Some)
+        admit(resource, server.presentation()).map(Some)
     });
     let answers = config_resources::submit(server, admitted.collect(), request.validate_only).await;
     let responses = request.resources.iter().zip(answers).map(|(resource, answer)| {
@@ -42,11 +41,14 @@ fn asked(resource: &AlterConfigsResource) -> Asked<'_> {
 }
 
 /// The change that is asked for, if the request is well formed.
-fn admit(resource: &AlterConfigsResource, node: BrokerId) -> Result<(ConfigResource, ConfigChange), Fault> {
+fn admit(
+    resource: &AlterConfigsResource,
+    nodes: &Presentation,
+) -> Result<(ConfigResource, ConfigChange), Fault> {
     config_resources::check_settings(
         resource.configs.iter().map(|config| (config.name.as_str(), config.value.is_none())),
     )?;
-    let altered = config_resources::to_alter(asked(resource), Manner::Whole, node)?;
+    let altered = config_resources::to_alter(asked(resource), Manner::Whole, nodes)?;
     let settings = resource
         .configs
         .iter()

@@ -4,13 +4,13 @@
 
 use std::rc::Rc;
 
-use kafka_protocol::messages::alter_partition_reassignments_request::{
-    ReassignablePartition, ReassignableTopic,
-};
+use kafka_protocol::messages::alter_partition_reassignments_request::ReassignableTopic;
 use kafka_protocol::messages::alter_partition_reassignments_response::{
     ReassignablePartitionResponse, ReassignableTopicResponse,
 };
-use kafka_protocol::messages::{AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse};
+use kafka_protocol::messages::{
+    AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse, TopicName,
+};
 use kafka_protocol::protocol::StrBytes;
 
 use super::topics::text;
@@ -25,11 +25,19 @@ pub async fn handle(
     server: &Rc<Server>,
     request: AlterPartitionReassignmentsRequest,
 ) -> AlterPartitionReassignmentsResponse {
-    let image = server.shard().image();
+    let (image, presentation) = (server.shard().image(), server.presentation());
     // Kafka answers an empty request before its controller sees it, with an empty message instead of none.
     let message = request.topics.is_empty().then(StrBytes::default);
     let answer = |topic: ReassignableTopic| {
-        let partitions = topic.partitions.iter().map(|partition| alter(&image, &topic, partition)).collect();
+        let partitions = topic
+            .partitions
+            .iter()
+            .map(|partition| {
+                let replicas = partition.replicas.as_ref();
+                let replicas = replicas.map(|ids| presentation.resolve_all(ids.iter().map(|id| id.0)));
+                alter(&image, &topic.name, (partition.partition_index, replicas))
+            })
+            .collect();
         ReassignableTopicResponse::default().with_name(topic.name.clone()).with_partitions(partitions)
     };
     AlterPartitionReassignmentsResponse::default()
@@ -40,14 +48,12 @@ pub async fn handle(
 
 fn alter(
     image: &Image,
-    topic: &ReassignableTopic,
-    wanted: &ReassignablePartition,
+    topic: &TopicName,
+    (partition, replicas): (i32, Option<Vec<BrokerId>>),
 ) -> ReassignablePartitionResponse {
-    let partition = PartitionIndex(wanted.partition_index);
-    let replicas =
-        wanted.replicas.as_ref().map(|ids| ids.iter().map(|id| BrokerId(id.0)).collect::<Vec<_>>());
-    let answer = ReassignablePartitionResponse::default().with_partition_index(wanted.partition_index);
-    match check_reassignment(image, &topic.name, partition, replicas.as_deref()) {
+    let partition = PartitionIndex(partition);
+    let answer = ReassignablePartitionResponse::default().with_partition_index(partition.get());
+    match check_reassignment(image, topic, partition, replicas.as_deref()) {
         Ok(()) => answer.with_error_code(ErrorCode::None.code()).with_error_message(None),
         Err(refusal) => {
             let (code, message) = errors::of_refusal(&refusal);

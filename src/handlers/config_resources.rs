@@ -11,7 +11,7 @@ use super::Server;
 use super::errors;
 use crate::config::ResourceKind;
 use crate::metadata::plan::{AlterConfigs, ConfigChange};
-use crate::metadata::{ConfigResource, topic_name_fault};
+use crate::metadata::{ConfigResource, Presentation, topic_name_fault};
 use crate::model::BrokerId;
 use crate::protocol::ErrorCode;
 
@@ -68,13 +68,13 @@ pub fn check_settings<'a>(settings: impl Iterator<Item = (&'a str, bool)> + Clon
 }
 
 /// The resource whose settings a request alters.
-pub fn to_alter(asked: Asked<'_>, manner: Manner, node: BrokerId) -> Result<ConfigResource, Fault> {
-    let name = asked.name;
+pub fn to_alter(asked: Asked<'_>, manner: Manner, nodes: &Presentation) -> Result<ConfigResource, Fault> {
+    let (name, node) = (asked.name, nodes.broker());
     match ResourceKind::from_wire(asked.kind) {
-        Some(ResourceKind::BrokerLogger) if manner == Manner::Incremental => logger(name, node),
+        Some(ResourceKind::BrokerLogger) if manner == Manner::Incremental => logger(name, nodes),
         Some(ResourceKind::Broker) if name.is_empty() => Ok(ConfigResource::BrokerDefault),
         Some(ResourceKind::Broker) => {
-            let id = node_id(name)?;
+            let id = nodes.resolve(node_id(name)?);
             if id != node {
                 let message = format!("Unexpected broker id, expected {node}, but received {name}");
                 return Err(Fault::request(message));
@@ -99,8 +99,8 @@ pub fn to_alter(asked: Asked<'_>, manner: Manner, node: BrokerId) -> Result<Conf
     }
 }
 
-fn logger(name: &str, node: BrokerId) -> Result<ConfigResource, Fault> {
-    let id = node_id(name)?;
+fn logger(name: &str, nodes: &Presentation) -> Result<ConfigResource, Fault> {
+    let (id, node) = (nodes.resolve(node_id(name)?), nodes.broker());
     if id != node {
         return Err(Fault::request(format!("Unexpected node id. Expected {node}, but received {id}")));
     }
@@ -114,8 +114,9 @@ fn node_id(name: &str) -> Result<BrokerId, Fault> {
 }
 
 /// The resource whose settings a request describes. The caller has sorted out numbers that are no kind.
-pub fn to_describe(kind: ResourceKind, name: &str, node: BrokerId) -> Result<ConfigResource, Fault> {
-    let broker = |expected: &str| match name.parse().map(BrokerId) {
+pub fn to_describe(kind: ResourceKind, name: &str, nodes: &Presentation) -> Result<ConfigResource, Fault> {
+    let node = nodes.broker();
+    let broker = |expected: &str| match name.parse().map(|id| nodes.resolve(BrokerId(id))) {
         Ok(id) if id == node => Ok(id),
         Ok(_) => {
             Err(Fault::request(format!("Unexpected broker id, expected {expected} but received {name}")))
@@ -184,14 +185,30 @@ mod tests {
     use super::*;
 
     const NODE: BrokerId = BrokerId(1);
+    const WHOLE: Presentation = Presentation::whole(NODE);
 
     fn altered(kind: i8, name: &str) -> Result<ConfigResource, String> {
-        to_alter(Asked { kind, name }, Manner::Incremental, NODE)
+        to_alter(Asked { kind, name }, Manner::Incremental, &WHOLE)
             .map_err(|fault| fault.message.unwrap_or_default())
     }
 
     fn described(kind: ResourceKind, name: &str) -> Result<ConfigResource, String> {
-        to_describe(kind, name, NODE).map_err(|fault| fault.message.unwrap_or_default())
+        to_describe(kind, name, &WHOLE).map_err(|fault| fault.message.unwrap_or_default())
+    }
+
+    #[test]
+    fn a_shard_that_appears_as_a_node_means_this_broker() {
+        let ports = crate::config::ShardPorts::new(9093, 2).expect("there are ports");
+        let nodes = Presentation::per_shard(NODE, ports);
+        let altered = |kind, name| to_alter(Asked { kind, name }, Manner::Incremental, &nodes);
+        assert_eq!(altered(4, "1000000001"), Ok(ConfigResource::Broker(NODE)));
+        assert_eq!(altered(8, "1000000000"), Ok(ConfigResource::BrokerLogger(NODE)));
+        assert!(altered(4, "1000000002").is_err());
+        let described = |kind, name| to_describe(kind, name, &nodes);
+        assert_eq!(described(ResourceKind::Broker, "1000000000"), Ok(ConfigResource::Broker(NODE)));
+        assert_eq!(described(ResourceKind::Broker, "1"), Ok(ConfigResource::Broker(NODE)));
+        assert!(described(ResourceKind::BrokerLogger, "1000000002").is_err());
+        assert!(to_describe(ResourceKind::Broker, "1000000000", &WHOLE).is_err());
     }
 
     #[test]
@@ -205,7 +222,7 @@ mod tests {
         assert_eq!(altered(2, ""), Err("Default topic resources are not allowed.".to_owned()));
         assert_eq!(altered(32, ""), Err("Default group resources are not allowed.".to_owned()));
         assert!(altered(2, "a/b").is_err_and(|message| message.starts_with("Topic name is invalid")));
-        let whole = to_alter(Asked { kind: 8, name: "1" }, Manner::Whole, NODE);
+        let whole = to_alter(Asked { kind: 8, name: "1" }, Manner::Whole, &WHOLE);
         assert_eq!(whole, Err(Fault::request("Unknown resource type 8")));
     }
 

@@ -10,14 +10,14 @@ use kafka_protocol::messages::{CreatePartitionsRequest, CreatePartitionsResponse
 
 use super::topics::text;
 use super::{Server, errors};
-use crate::metadata::Refusal;
 use crate::metadata::plan::{CreatePartitions, MorePartitions};
-use crate::model::BrokerId;
+use crate::metadata::{Presentation, Refusal};
 use crate::protocol::ErrorCode;
 
 /// Adds the partitions and answers each distinct name once.
 pub async fn handle(server: &Rc<Server>, request: CreatePartitionsRequest) -> CreatePartitionsResponse {
-    let topics: Vec<MorePartitions> = request.topics.into_iter().map(wanted).collect();
+    let topics: Vec<MorePartitions> =
+        request.topics.into_iter().map(|topic| wanted(topic, server.presentation())).collect();
     let names: Vec<String> = topics.iter().map(|topic| topic.name.clone()).collect();
     let mutation = CreatePartitions { topics, validate_only: request.validate_only };
     let results = match server.controller().submit(mutation).await {
@@ -29,10 +29,10 @@ pub async fn handle(server: &Rc<Server>, request: CreatePartitionsRequest) -> Cr
     CreatePartitionsResponse::default().with_results(results)
 }
 
-fn wanted(topic: CreatePartitionsTopic) -> MorePartitions {
+fn wanted(topic: CreatePartitionsTopic, presentation: &Presentation) -> MorePartitions {
     let assignments = topic.assignments.map(|assignments| {
         let brokers = assignments.into_iter().map(|assignment| assignment.broker_ids);
-        brokers.map(|ids| ids.into_iter().map(|id| BrokerId(id.0)).collect()).collect()
+        brokers.map(|ids| presentation.resolve_all(ids.into_iter().map(|id| id.0))).collect()
     });
     MorePartitions { name: topic.name.to_string(), count: topic.count, assignments }
 }

@@ -14,8 +14,8 @@ use super::topics::text;
 use super::{Server, errors};
 use crate::config::describe_created_topic;
 use crate::metadata::plan::{CreateTopics, NewTopic};
-use crate::metadata::{Refusal, TopicImage};
-use crate::model::{BrokerId, PartitionIndex};
+use crate::metadata::{Presentation, Refusal, TopicImage};
+use crate::model::PartitionIndex;
 
 /// From this version on the answer tells the topic's shape and settings.
 const SHAPE_FROM: i16 = 5;
@@ -23,7 +23,7 @@ const SHAPE_FROM: i16 = 5;
 /// Creates the topics and answers each distinct name once.
 pub async fn handle(server: &Rc<Server>, request: CreateTopicsRequest, version: i16) -> CreateTopicsResponse {
     let names: Vec<TopicName> = request.topics.iter().map(|topic| topic.name.clone()).collect();
-    let topics = request.topics.into_iter().map(wanted).collect();
+    let topics = request.topics.into_iter().map(|topic| wanted(topic, server.presentation())).collect();
     let mutation = CreateTopics { topics, validate_only: request.validate_only };
     let results = match server.controller().submit(mutation).await {
         Ok(planned) => {
@@ -38,9 +38,9 @@ pub async fn handle(server: &Rc<Server>, request: CreateTopicsRequest, version: 
     CreateTopicsResponse::default().with_topics(results)
 }
 
-fn wanted(topic: CreatableTopic) -> NewTopic {
+fn wanted(topic: CreatableTopic, presentation: &Presentation) -> NewTopic {
     let assignments = topic.assignments.into_iter().map(|assignment| {
-        let brokers = assignment.broker_ids.into_iter().map(|broker| BrokerId(broker.0)).collect();
+        let brokers = presentation.resolve_all(assignment.broker_ids.into_iter().map(|broker| broker.0));
         (PartitionIndex(assignment.partition_index), brokers)
     });
     let configs = topic.configs.into_iter().map(|config| {

@@ -7,7 +7,7 @@ use kafka_protocol::messages::{BrokerId as WireBroker, DescribeClusterRequest, D
 
 use super::Server;
 use super::topics::text;
-use crate::metadata::BrokerImage;
+use crate::metadata::Node;
 use crate::protocol::ErrorCode;
 
 /// The endpoint types of KIP-919.
@@ -32,13 +32,13 @@ pub async fn handle(server: &Rc<Server>, request: DescribeClusterRequest) -> Des
             return refused(ErrorCode::UnsupportedEndpointType, format!("Unsupported endpoint type {other}"));
         }
     }
-    let image = server.shard().image();
+    let (image, presentation) = (server.shard().image(), server.presentation());
     let asked = request.include_cluster_authorized_operations;
     DescribeClusterResponse::default()
         .with_endpoint_type(BROKERS)
         .with_cluster_id(text(image.cluster_id().to_string()))
-        .with_controller_id(WireBroker(image.controller().unwrap_or(server.broker_id()).0))
-        .with_brokers(image.brokers().filter_map(broker).collect())
+        .with_controller_id(WireBroker(presentation.controller(&image).0))
+        .with_brokers(presentation.nodes(&image).into_iter().map(broker).collect())
         .with_cluster_authorized_operations(if asked { CLUSTER_OPERATIONS } else { NO_OPERATIONS })
 }
 
@@ -51,16 +51,12 @@ fn refused(code: ErrorCode, message: String) -> DescribeClusterResponse {
         .with_cluster_authorized_operations(NO_OPERATIONS)
 }
 
-/// A broker as clients reach it; one without an endpoint cannot be reached.
-fn broker(broker: &BrokerImage) -> Option<DescribeClusterBroker> {
-    let endpoint = broker.endpoints.first()?;
-    Some(
-        DescribeClusterBroker::default()
-            .with_broker_id(WireBroker(broker.id.0))
-            .with_host(text(endpoint.host.clone()))
-            .with_port(i32::from(endpoint.port))
-            .with_rack(broker.rack.clone().map(text)),
-    )
+fn broker(node: Node) -> DescribeClusterBroker {
+    DescribeClusterBroker::default()
+        .with_broker_id(WireBroker(node.id.0))
+        .with_host(text(node.host))
+        .with_port(i32::from(node.port))
+        .with_rack(node.rack.map(text))
 }
 
 #[cfg(test)]

@@ -18,8 +18,7 @@ use crate::config::{
     BrokerSettings, Entry, Kind, ResourceKind, Source, describe_broker, describe_client_metrics,
     describe_cluster, describe_group, describe_topic,
 };
-use crate::metadata::{ConfigResource, Image};
-use crate::model::BrokerId;
+use crate::metadata::{ConfigResource, Image, Presentation};
 use crate::protocol::ErrorCode;
 
 /// What a request wants to know besides values.
@@ -40,7 +39,7 @@ pub async fn handle(server: &Rc<Server>, request: DescribeConfigsRequest) -> Des
     let results = request.resources.iter().map(|asked| {
         let entries = match &refused {
             Some(fault) => Err(fault.clone()),
-            None => entries(asked, &image, &settings),
+            None => entries(asked, (&image, server.presentation()), &settings),
         };
         result(asked, entries, detail)
     });
@@ -50,12 +49,11 @@ pub async fn handle(server: &Rc<Server>, request: DescribeConfigsRequest) -> Des
 /// All settings of the resource that is asked for.
 fn entries(
     asked: &DescribeConfigsResource,
-    image: &Image,
+    (image, nodes): (&Image, &Presentation),
     settings: &BrokerSettings,
 ) -> Result<Vec<Entry>, Fault> {
-    let node: BrokerId = settings.node.id;
     let Some(kind) = ResourceKind::from_wire(asked.resource_type) else { return Ok(Vec::new()) };
-    let resource = config_resources::to_describe(kind, &asked.resource_name, node)?;
+    let resource = config_resources::to_describe(kind, &asked.resource_name, nodes)?;
     let stored = image.config(&resource);
     Ok(match &resource {
         ConfigResource::Topic(name) if image.topic(name).is_none() => {
@@ -128,6 +126,9 @@ fn described(entry: Entry, detail: Detail) -> DescribeConfigsResourceResult {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::BrokerId;
+
+    const WHOLE: Presentation = Presentation::whole(BrokerId(1));
 
     fn asked(kind: i8, name: &'static str, keys: Option<&[&'static str]>) -> DescribeConfigsResource {
         let key = |name: &&'static str| StrBytes::from_static_str(name);
@@ -138,7 +139,7 @@ mod tests {
     }
 
     fn answer(asked: &DescribeConfigsResource, detail: Detail) -> DescribeConfigsResult {
-        let entries = entries(asked, &Image::default(), &BrokerSettings::default());
+        let entries = entries(asked, (&Image::default(), &WHOLE), &BrokerSettings::default());
         result(asked, entries, detail)
     }
 

@@ -1,6 +1,7 @@
 //! DescribeLogDirs (KIP-113, KIP-827): what the data directory holds and how much room it has.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -9,8 +10,8 @@ use kafka_protocol::messages::describe_log_dirs_response::{
 };
 use kafka_protocol::messages::{DescribeLogDirsRequest, DescribeLogDirsResponse, TopicName};
 
-use super::Server;
 use super::topics::text;
+use super::{Client, Server};
 use crate::metadata::Image;
 use crate::model::{PartitionIndex, ShardId, TopicId};
 use crate::protocol::ErrorCode;
@@ -26,11 +27,12 @@ type Sizes = BTreeMap<(TopicId, PartitionIndex), i64>;
 /// Describes the partitions that are named, or all of them.
 pub async fn handle(
     server: &Rc<Server>,
+    client: &Client,
     request: DescribeLogDirsRequest,
     version: i16,
 ) -> DescribeLogDirsResponse {
     let image = server.shard().image();
-    let sizes = sizes(server).await;
+    let sizes = sizes(server, server.shards_seen_by(client)).await;
     let topics = match &request.topics {
         None => image.topics().filter_map(|topic| described(&image, &sizes, &topic.name, None)).collect(),
         Some(topics) => {
@@ -63,11 +65,11 @@ pub(super) fn data_directory(server: &Server) -> PathBuf {
     std::path::absolute(directory).unwrap_or_else(|_| directory.clone())
 }
 
-/// Asks every shard for the sizes of its partitions; a shard that is gone has none.
-async fn sizes(server: &Rc<Server>) -> Sizes {
+/// Asks shards for the sizes of its partitions; a shard that is gone has none.
+async fn sizes(server: &Rc<Server>, shards: Range<u16>) -> Sizes {
     let shard = server.shard();
     let mut sizes = Sizes::new();
-    for number in 0..shard.shards() {
+    for number in shards {
         let job = |owner: Rc<crate::shard::Shard>| async move {
             let ready = owner.table().ready();
             let one = |partition: &Rc<crate::partition::Partition>| {

@@ -15,8 +15,8 @@ use kafka_protocol::messages::{
 
 use super::Server;
 use super::topics::text;
-use crate::metadata::{TopicImage, topic_name_fault};
-use crate::model::BrokerId;
+use crate::metadata::{Presentation, TopicImage, topic_name_fault};
+use crate::model::{BrokerId, PartitionIndex, TopicPartition};
 use crate::protocol::ErrorCode;
 
 /// Partitions in one answer: Kafka's default of `max.request.partition.size.limit`.
@@ -34,7 +34,7 @@ pub async fn handle(
 ) -> DescribeTopicPartitionsResponse {
     let image = server.shard().image();
     let wanted = request.response_partition_limit.max(1).unsigned_abs() as usize;
-    let mut page = Page { room: wanted.min(PARTITIONS_MAX), ..Page::default() };
+    let mut page = Page::new(wanted.min(PARTITIONS_MAX), *server.presentation());
     let (from, first) = match &request.cursor {
         Some(cursor) => (cursor.topic_name.as_str(), cursor.partition_index),
         None => ("", 0),
@@ -65,8 +65,8 @@ pub async fn handle(
 }
 
 /// An answer as it fills.
-#[derive(Default)]
 struct Page {
+    presentation: Presentation,
     topics: Vec<DescribeTopicPartitionsResponseTopic>,
     /// Partitions that still fit.
     room: usize,
@@ -74,6 +74,10 @@ struct Page {
 }
 
 impl Page {
+    fn new(room: usize, presentation: Presentation) -> Self {
+        Self { presentation, topics: Vec::new(), room, next: None }
+    }
+
     fn is_full(&self) -> bool {
         self.next.is_some()
     }
@@ -88,6 +92,7 @@ impl Page {
             self.topics.push(unknown(name));
             return self;
         };
+        let presentation = &self.presentation;
         let partitions: Vec<_> = topic
             .partitions
             .iter()
@@ -95,9 +100,11 @@ impl Page {
             .skip(start)
             .take(self.room)
             .map(|(index, partition)| {
+                let id = TopicPartition { topic_id: topic.id, partition: PartitionIndex(index as i32) };
+                let nodes = |brokers: &[BrokerId]| wire(presentation.replicas(brokers, id));
                 DescribeTopicPartitionsResponsePartition::default()
                     .with_partition_index(index as i32)
-                    .with_leader_id(WireBroker(partition.leader.0))
+                    .with_leader_id(WireBroker(presentation.replica(partition.leader, id).0))
                     .with_leader_epoch(partition.leader_epoch.0)
                     .with_replica_nodes(nodes(&partition.replicas))
                     .with_isr_nodes(nodes(&partition.in_sync))
@@ -126,8 +133,8 @@ impl Page {
     }
 }
 
-fn nodes(brokers: &[BrokerId]) -> Vec<WireBroker> {
-    brokers.iter().map(|broker| WireBroker(broker.0)).collect()
+fn wire(nodes: Vec<BrokerId>) -> Vec<WireBroker> {
+    nodes.iter().map(|node| WireBroker(node.0)).collect()
 }
 
 fn answer(name: &str, code: ErrorCode) -> DescribeTopicPartitionsResponseTopic {
@@ -183,7 +190,7 @@ mod tests {
     fn walk(image: &Image, room: usize) -> Vec<(String, i32)> {
         let (mut from, mut start, mut told) = (String::new(), 0, Vec::new());
         for _ in 0..100 {
-            let mut page = Page { room, ..Page::default() };
+            let mut page = Page::new(room, Presentation::whole(BrokerId(1)));
             for topic in image.topics_from(&from) {
                 let first = if topic.name == from { start } else { 0 };
                 if page.add(&topic.name, Some(topic), first).is_full() {
@@ -217,7 +224,7 @@ mod tests {
     #[test]
     fn a_full_page_points_at_the_next_topic_even_if_it_does_not_exist() {
         let image = image(&[("a", 2)]);
-        let mut page = Page { room: 2, ..Page::default() };
+        let mut page = Page::new(2, Presentation::whole(BrokerId(1)));
         assert!(!page.add("a", image.topic("a").map(|topic| &**topic), 0).is_full());
         assert!(page.add("b", None, 0).is_full());
         assert_eq!(

@@ -1,6 +1,6 @@
 //! FindCoordinator (KIP-699, KIP-932): which broker looks after a group or a share partition.
 //!
-//! Key invariant: a broker that is named serves the key's coordinator partition. Transactions are not served yet: they are
+//! Key invariant: a node that is named serves the key's coordinator partition. Transactions are not served yet: they are
 //! refused with INVALID_REQUEST, which clients report; COORDINATOR_NOT_AVAILABLE would make them ask for ever.
 
 use std::collections::BTreeMap;
@@ -13,8 +13,8 @@ use kafka_protocol::messages::{BrokerId as WireBroker, FindCoordinatorRequest, F
 use super::topics::text;
 use super::{Server, internal_topics};
 use crate::coordinator::partition_of;
-use crate::metadata::{CONSUMER_OFFSETS_TOPIC, ClusterId, SHARE_GROUP_STATE_TOPIC, TopicImage};
-use crate::model::{BrokerId, PartitionIndex, TopicId};
+use crate::metadata::{CONSUMER_OFFSETS_TOPIC, ClusterId, Node, SHARE_GROUP_STATE_TOPIC, TopicImage};
+use crate::model::{BrokerId, PartitionIndex, TopicId, TopicPartition};
 use crate::protocol::ErrorCode;
 
 /// The first version with several keys in one request.
@@ -142,8 +142,10 @@ async fn place(
         return Err(UNAVAILABLE);
     }
     let image = server.shard().image();
-    let endpoint = image.broker(node).and_then(|broker| broker.endpoints.first()).ok_or(UNAVAILABLE)?;
-    Ok(Place { node, host: endpoint.host.clone(), port: endpoint.port })
+    let presentation = server.presentation();
+    let node = presentation.replica(node, TopicPartition { topic_id: topic.id, partition });
+    let Node { id: node, host, port, .. } = presentation.node(&image, node).ok_or(UNAVAILABLE)?;
+    Ok(Place { node, host, port })
 }
 
 #[cfg(test)]

@@ -60,7 +60,7 @@ pub async fn answer(server: &Rc<Server>, client: &Rc<Client>, header: RequestHea
         ApiKey::SyncGroup => serve(server, header, body, |q| sync_group::handle(server, q, version)).await,
         ApiKey::Heartbeat => serve(server, header, body, |q| heartbeat::handle(server, q)).await,
         ApiKey::LeaveGroup => serve(server, header, body, |q| leave_group::handle(server, q, version)).await,
-        ApiKey::ListGroups => serve(server, header, body, |q| list_groups::handle(server, q)).await,
+        ApiKey::ListGroups => serve(server, header, body, |q| list_groups::handle(server, client, q)).await,
         ApiKey::DescribeGroups => {
             serve(server, header, body, |q| describe_groups::handle(server, q, version)).await
         }

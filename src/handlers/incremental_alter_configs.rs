@@ -10,9 +10,8 @@ use super::config_resources::{self, Asked, Fault, Manner};
 use super::topics::text;
 use super::{Server, loggers};
 use crate::config::{Change, ConfigError, Operation, ResourceKind, validate_logger};
-use crate::metadata::ConfigResource;
 use crate::metadata::plan::ConfigChange;
-use crate::model::BrokerId;
+use crate::metadata::{ConfigResource, Presentation};
 use crate::protocol::ErrorCode;
 
 /// Answers every resource in the order of the request.
@@ -27,7 +26,7 @@ pub async fn handle(
             admitted.push(Err(Fault::request("Each resource must appear at most once.")));
             continue;
         }
-        admitted.push(match admit(resource, server.broker_id()) {
+        admitted.push(match admit(resource, server.presentation()) {
             Ok((ConfigResource::BrokerLogger(_), changes)) => {
                 change_levels(&changes, request.validate_only).map(|()| None)
             }
@@ -55,14 +54,17 @@ fn asked(resource: &AlterConfigsResource) -> Asked<'_> {
 }
 
 /// The changes that are asked for, if the request is well formed.
-fn admit(resource: &AlterConfigsResource, node: BrokerId) -> Result<(ConfigResource, Vec<Change>), Fault> {
+fn admit(
+    resource: &AlterConfigsResource,
+    nodes: &Presentation,
+) -> Result<(ConfigResource, Vec<Change>), Fault> {
     let deletes = |operation| Operation::from_wire(operation) == Some(Operation::Delete);
     config_resources::check_settings(
         resource.configs.iter().map(|config| {
             (config.name.as_str(), config.value.is_none() && !deletes(config.config_operation))
         }),
     )?;
-    let altered = config_resources::to_alter(asked(resource), Manner::Incremental, node)?;
+    let altered = config_resources::to_alter(asked(resource), Manner::Incremental, nodes)?;
     let is_logger = ResourceKind::from_wire(resource.resource_type) == Some(ResourceKind::BrokerLogger);
     let changes = resource.configs.iter().map(|config| {
         let number = config.config_operation;
@@ -98,6 +100,9 @@ mod tests {
     use kafka_protocol::protocol::StrBytes;
 
     use super::*;
+    use crate::model::BrokerId;
+
+    const WHOLE: Presentation = Presentation::whole(BrokerId(1));
 
     fn resource(
         kind: i8,
@@ -117,13 +122,13 @@ mod tests {
     }
 
     fn message(resource: &AlterConfigsResource) -> Option<String> {
-        admit(resource, BrokerId(1)).err().and_then(|fault| fault.message)
+        admit(resource, &WHOLE).err().and_then(|fault| fault.message)
     }
 
     #[test]
     fn only_a_deletion_needs_no_value() {
         let (altered, changes) =
-            admit(&resource(2, "t", ("retention.ms", 1, None)), BrokerId(1)).expect("well formed");
+            admit(&resource(2, "t", ("retention.ms", 1, None)), &WHOLE).expect("well formed");
         assert_eq!(altered, ConfigResource::Topic("t".to_owned()));
         let wanted = Change { name: "retention.ms".to_owned(), operation: Operation::Delete, value: None };
         assert_eq!(changes, [wanted]);

@@ -8,7 +8,7 @@ use kafka_protocol::messages::{ListConfigResourcesRequest, ListConfigResourcesRe
 use super::Server;
 use super::topics::text;
 use crate::config::ResourceKind;
-use crate::metadata::{ConfigResource, Image};
+use crate::metadata::{ConfigResource, Image, Presentation};
 use crate::protocol::ErrorCode;
 
 /// Before this version the API was ListClientMetricsResources and knew nothing else.
@@ -22,7 +22,9 @@ pub async fn handle(
 ) -> ListConfigResourcesResponse {
     let response = ListConfigResourcesResponse::default();
     match kinds(&request.resource_types, version) {
-        Ok(kinds) => response.with_config_resources(listed(&kinds, &server.shard().image())),
+        Ok(kinds) => {
+            response.with_config_resources(listed(&kinds, &server.shard().image(), server.presentation()))
+        }
         Err(code) => response.with_error_code(code.code()),
     }
 }
@@ -39,7 +41,7 @@ fn kinds(asked: &[i8], version: i16) -> Result<Vec<ResourceKind>, ErrorCode> {
 }
 
 /// The resources, kind by kind in Kafka's order.
-fn listed(kinds: &[ResourceKind], image: &Image) -> Vec<Listed> {
+fn listed(kinds: &[ResourceKind], image: &Image, nodes: &Presentation) -> Vec<Listed> {
     let mut all = Vec::new();
     let mut add = |kind: ResourceKind, names: &mut dyn Iterator<Item = String>| {
         if kinds.contains(&kind) {
@@ -62,8 +64,8 @@ fn listed(kinds: &[ResourceKind], image: &Image) -> Vec<Listed> {
             _ => None,
         }),
     );
-    add(ResourceKind::BrokerLogger, &mut image.brokers().map(|broker| broker.id.to_string()));
-    add(ResourceKind::Broker, &mut image.brokers().map(|broker| broker.id.to_string()));
+    add(ResourceKind::BrokerLogger, &mut nodes.ids(image).map(|id| id.to_string()));
+    add(ResourceKind::Broker, &mut nodes.ids(image).map(|id| id.to_string()));
     add(ResourceKind::Topic, &mut image.topics().map(|topic| topic.name.clone()));
     all
 }

@@ -1,4 +1,4 @@
-//! ListGroups (KIP-518, KIP-848): the groups that this broker coordinates.
+//! ListGroups (KIP-518, KIP-848): the groups that this node coordinates.
 //!
 //! Key invariant: while any coordinator partition loads, the answer is that and no list: one that lacked groups could not be
 //! told from a whole one.
@@ -9,16 +9,17 @@ use kafka_protocol::messages::list_groups_response::ListedGroup as WireGroup;
 use kafka_protocol::messages::{GroupId as WireId, ListGroupsRequest, ListGroupsResponse};
 use kafka_protocol::protocol::StrBytes;
 
-use super::Server;
 use super::topics::text;
+use super::{Client, Server};
 use crate::coordinator::group::offsets::{GroupFilter, ListedGroup};
 use crate::protocol::ErrorCode;
 
 /// Lists what passes the filters.
-pub async fn handle(server: &Rc<Server>, request: ListGroupsRequest) -> ListGroupsResponse {
+pub async fn handle(server: &Rc<Server>, client: &Client, request: ListGroupsRequest) -> ListGroupsResponse {
     let own = |names: Vec<StrBytes>| names.iter().map(ToString::to_string).collect();
     let filter = GroupFilter { states: own(request.states_filter), types: own(request.types_filter) };
-    let all = server.shard().all_groups(move |groups, _| groups.list(&filter)).await;
+    let all =
+        server.shard().all_groups(server.shards_seen_by(client), move |groups, _| groups.list(&filter)).await;
     if all.loading {
         return ListGroupsResponse::default().with_error_code(ErrorCode::CoordinatorLoadInProgress.code());
     }

@@ -14,8 +14,8 @@ use kafka_protocol::messages::{BrokerId as WireBroker, MetadataRequest, Metadata
 use super::topics::text;
 use super::{Server, errors};
 use crate::metadata::plan::{CreateTopics, NewTopic};
-use crate::metadata::{BrokerImage, Image, TopicImage, topic_name_fault};
-use crate::model::{BrokerId, TopicId};
+use crate::metadata::{Image, Node, Presentation, TopicImage, topic_name_fault};
+use crate::model::{BrokerId, PartitionIndex, TopicId, TopicPartition};
 use crate::protocol::ErrorCode;
 
 /// From this version on a client says whether topics may be created.
@@ -53,9 +53,10 @@ pub async fn handle(server: &Rc<Server>, request: MetadataRequest, version: i16)
         }
     }
     let image = server.shard().image();
-    let controller = image.controller().unwrap_or(server.broker_id());
+    let presentation = server.presentation();
+    let controller = presentation.controller(&image);
     let response = MetadataResponse::default()
-        .with_brokers(image.brokers().filter_map(broker).collect())
+        .with_brokers(presentation.nodes(&image).into_iter().map(broker).collect())
         .with_cluster_id(Some(text(image.cluster_id().to_string())))
         .with_controller_id(WireBroker(controller.0))
         .with_topics(topics);
@@ -101,7 +102,7 @@ fn distinct(asked: Vec<MetadataRequestTopic>) -> Vec<MetadataRequestTopic> {
 
 fn all(server: &Server, version: i16) -> Vec<MetadataResponseTopic> {
     let image = server.shard().image();
-    image.topics().map(|topic| described(topic, version)).collect()
+    image.topics().map(|topic| described(topic, server.presentation(), version)).collect()
 }
 
 async fn some(
@@ -119,7 +120,7 @@ async fn some(
             None => Err(ErrorCode::UnknownTopicId),
         };
         answered.push(match found {
-            Ok(found) => described(&found, version),
+            Ok(found) => described(&found, server.presentation(), version),
             Err(code) => refused(topic, code, version),
         });
     }
@@ -168,12 +169,15 @@ fn refused(topic: MetadataRequestTopic, code: ErrorCode, version: i16) -> Metada
         .with_is_internal(internal)
 }
 
-fn described(topic: &TopicImage, version: i16) -> MetadataResponseTopic {
-    let nodes = |nodes: &[BrokerId]| nodes.iter().map(|node| WireBroker(node.0)).collect::<Vec<_>>();
+fn described(topic: &TopicImage, presentation: &Presentation, version: i16) -> MetadataResponseTopic {
     let partitions = topic.partitions.iter().enumerate().map(|(index, partition)| {
+        let id = TopicPartition { topic_id: topic.id, partition: PartitionIndex(index as i32) };
+        let nodes = |brokers: &[BrokerId]| {
+            brokers.iter().map(|broker| WireBroker(presentation.replica(*broker, id).0)).collect::<Vec<_>>()
+        };
         let described = MetadataResponsePartition::default()
             .with_partition_index(index as i32)
-            .with_leader_id(WireBroker(partition.leader.0))
+            .with_leader_id(WireBroker(presentation.replica(partition.leader, id).0))
             .with_replica_nodes(nodes(&partition.replicas))
             .with_isr_nodes(nodes(&partition.in_sync));
         if version >= 7 { described.with_leader_epoch(partition.leader_epoch.0) } else { described }
@@ -185,14 +189,10 @@ fn described(topic: &TopicImage, version: i16) -> MetadataResponseTopic {
         .with_partitions(partitions.collect())
 }
 
-/// A broker as clients reach it; one without an endpoint cannot be reached.
-fn broker(broker: &BrokerImage) -> Option<MetadataResponseBroker> {
-    let endpoint = broker.endpoints.first()?;
-    Some(
-        MetadataResponseBroker::default()
-            .with_node_id(WireBroker(broker.id.0))
-            .with_host(text(endpoint.host.clone()))
-            .with_port(i32::from(endpoint.port))
-            .with_rack(broker.rack.clone().map(text)),
-    )
+fn broker(node: Node) -> MetadataResponseBroker {
+    MetadataResponseBroker::default()
+        .with_node_id(WireBroker(node.id.0))
+        .with_host(text(node.host))
+        .with_port(i32::from(node.port))
+        .with_rack(node.rack.map(text))
 }

@@ -69,7 +69,7 @@ use kafka_protocol::protocol::{Encodable, Request};
 
 use codes::Codes;
 
-pub use server::{Begun, Client, Outcome, Response, Server};
+pub use server::{Begun, Client, Entrance, Outcome, Response, Server};
 
 use crate::protocol::{ApiKey, HeaderError, RequestHeader, decode, encode_response};
 
@@ -154,7 +154,7 @@ async fn answer(server: &Rc<Server>, client: &Rc<Client>, header: RequestHeader,
                 .await
         }
         _ if groups::is_one(header.api) => groups::answer(server, client, header, body).await,
-        _ => admin::answer(server, header, body).await,
+        _ => admin::answer(server, client, header, body).await,
     }
 }
 

@@ -6,6 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -16,6 +17,7 @@ use super::fetch::SessionCache;
 use super::init_producer_id::ProducerIds;
 use super::share_fetch::ShareSessions;
 use crate::cluster::ControllerHandle;
+use crate::metadata::Presentation;
 use crate::model::BrokerId;
 use crate::protocol::api_versions::Feature;
 use crate::shard::{Shard, Sharer};
@@ -24,6 +26,7 @@ use crate::shard::{Shard, Sharer};
 pub struct Server {
     shard: Rc<Shard>,
     controller: ControllerHandle,
+    presentation: Presentation,
     pub(super) sessions: RefCell<SessionCache>,
     pub(super) share_sessions: RefCell<ShareSessions>,
     pub(super) producer_ids: ProducerIds,
@@ -31,8 +34,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// The server of `shard`.
-    pub fn new(shard: Rc<Shard>, controller: ControllerHandle) -> Rc<Self> {
+    /// The server of `shard`, of a broker that appears to clients as `presentation` says.
+    pub fn new(shard: Rc<Shard>, controller: ControllerHandle, presentation: Presentation) -> Rc<Self> {
         let slots = shard.settings().fetch.session_slots_max as usize;
         let per_shard = slots.div_ceil(usize::from(shard.shards().max(1)));
         // Ids of different runs differ, so that a client's old session is not taken for a new one.
@@ -43,6 +46,7 @@ impl Server {
         Rc::new(Self {
             shard,
             controller,
+            presentation,
             sessions: RefCell::new(sessions),
             share_sessions: RefCell::new(share_sessions),
             producer_ids: ProducerIds::default(),
@@ -58,6 +62,20 @@ impl Server {
     /// The controller, for changes of the metadata.
     pub fn controller(&self) -> &ControllerHandle {
         &self.controller
+    }
+
+    /// As what clients see this broker.
+    pub fn presentation(&self) -> &Presentation {
+        &self.presentation
+    }
+
+    /// The shards that a client takes for the node it is connected to. A list of what a node has is a list of theirs:
+    /// clients ask every node and put the answers together.
+    pub fn shards_seen_by(&self, client: &Client) -> Range<u16> {
+        match client.entrance {
+            Entrance::Broker => 0..self.shard.shards(),
+            Entrance::Shard => self.shard.id().0..self.shard.id().0.saturating_add(1),
+        }
     }
 
     /// This broker's node id.
@@ -84,18 +102,28 @@ impl Server {
     }
 }
 
+/// By which of the broker's ports a client came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entrance {
+    /// The one on which all shards listen.
+    Broker,
+    /// The shard's own: to the client the shard is a node.
+    Shard,
+}
+
 /// Who is at the other end of a connection.
 #[derive(Debug)]
 pub struct Client {
     peer: SocketAddr,
+    entrance: Entrance,
     /// The share sessions that it has opened; they end with it.
     pub(super) share_sessions: RefCell<HashMap<Sharer, u64>>,
 }
 
 impl Client {
     /// A client that connected from `peer`.
-    pub fn new(peer: SocketAddr) -> Self {
-        Self { peer, share_sessions: RefCell::default() }
+    pub fn new(peer: SocketAddr, entrance: Entrance) -> Self {
+        Self { peer, entrance, share_sessions: RefCell::default() }
     }
 
     /// Its address.

@@ -12,6 +12,7 @@ mod id;
 mod image;
 mod names;
 pub mod plan;
+mod presentation;
 mod refusal;
 
 pub use apply::ApplyError;
@@ -23,6 +24,7 @@ pub use names::{
     CLUSTER_METADATA_TOPIC, CONSUMER_OFFSETS_TOPIC, SHARE_GROUP_STATE_TOPIC, TOPIC_NAME_CHARS_MAX,
     TRANSACTION_STATE_TOPIC, is_internal, topic_name_fault, unified_name,
 };
+pub use presentation::{Node, Presentation};
 pub use refusal::{Reason, Refusal};
 
 /// Topics that a cluster may hold; a request for more is refused.

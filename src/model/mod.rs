@@ -47,7 +47,7 @@ number! {
     PartitionIndex(i32)
 }
 number! {
-    /// A broker's node id, 0 or more.
+    /// A broker's node id, 0 or more and below [`BrokerId::PRESENTED_FIRST`].
     BrokerId(i32)
 }
 number! {
@@ -73,6 +73,12 @@ number! {
 number! {
     /// The number of a shard (one executor, usually one core) of this broker, from 0.
     ShardId(u16)
+}
+
+impl BrokerId {
+    /// The first of the ids that are never a broker's own: with shard-direct listeners shard `n` of a broker appears to
+    /// clients as node `PRESENTED_FIRST + n`. No metadata and no record holds such an id.
+    pub const PRESENTED_FIRST: Self = Self(1_000_000_000);
 }
 
 impl Offset {

@@ -7,7 +7,6 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -71,11 +70,11 @@ pub struct Connection {
 
 impl Connection {
     /// Takes over an accepted socket.
-    pub fn new(server: Rc<Server>, stream: TcpStream, peer: SocketAddr) -> Rc<Self> {
+    pub fn new(server: Rc<Server>, stream: TcpStream, client: Client) -> Rc<Self> {
         let active = Cell::new(server.shard().now());
         Rc::new(Self {
             server,
-            client: Rc::new(Client::new(peer)),
+            client: Rc::new(client),
             stream: RefCell::new(stream),
             queue: ResponseQueue::default(),
             active,

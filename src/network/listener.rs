@@ -2,7 +2,8 @@
 //!
 //! Key invariants: each shard listens on the same port (`SO_REUSEPORT`), which the boot has found free. The kernel
 //! spreads few connections unevenly, so an accepted one goes to the shard that has the fewest; the counts are the only
-//! thing here that shards share. Connections beyond the limit are closed at once.
+//! thing here that shards share. Whom a shard accepts on a port of its own (shard-direct listeners) it keeps: the client
+//! chose it. Connections beyond the limit are closed at once.
 
 use std::cell::RefCell;
 use std::io;
@@ -18,7 +19,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use slab::Slab;
 
 use super::connection::Connection;
-use crate::handlers::Server;
+use crate::handlers::{Client, Entrance, Server};
 use crate::model::ShardId;
 use crate::shard::Shard;
 
@@ -48,6 +49,11 @@ impl Loads {
         ShardId(chosen as u16)
     }
 
+    /// Counts a connection that stays where it was accepted.
+    fn stay(&self, shard: ShardId) {
+        self.0[shard.index()].fetch_add(1, Ordering::Relaxed);
+    }
+
     fn leave(&self, shard: ShardId) {
         self.0[shard.index()].fetch_sub(1, Ordering::Relaxed);
     }
@@ -62,6 +68,15 @@ impl Loads {
 pub fn bind(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
     let socket = stream_socket(address)?;
     sockopt::set_socket_reuseport(&socket, true)?;
+    listening(socket, address, backlog)
+}
+
+/// A listener that no other shares `address` with.
+pub fn bind_own(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+    listening(stream_socket(address)?, address, backlog)
+}
+
+fn listening(socket: OwnedFd, address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
     rustix::net::bind(&socket, &address)?;
     rustix::net::listen(&socket, i32::try_from(backlog).unwrap_or(i32::MAX))?;
     // SAFETY: the descriptor is that of a listening socket, and nothing else owns it.
@@ -102,11 +117,11 @@ impl Network {
     }
 
     /// Accepts connections until the task is dropped.
-    pub async fn listen(self: Rc<Self>, listener: TcpListener) {
+    pub async fn listen(self: Rc<Self>, listener: TcpListener, entrance: Entrance) {
         let shard = self.server.shard().clone();
         loop {
             match listener.shared_accept().await {
-                Ok(stream) => self.place(&shard, stream),
+                Ok(stream) => self.place(&shard, stream, entrance),
                 Err(error) => {
                     tracing::warn!("shard {}: cannot accept a connection: {error}", shard.id());
                     glommio::timer::sleep(ACCEPT_PAUSE).await;
@@ -115,7 +130,7 @@ impl Network {
         }
     }
 
-    fn place(self: &Rc<Self>, shard: &Rc<Shard>, stream: AcceptedTcpStream) {
+    fn place(self: &Rc<Self>, shard: &Rc<Shard>, stream: AcceptedTcpStream, entrance: Entrance) {
         let limit = shard.settings().network.connections_max as usize;
         if self.loads.total() >= limit {
             shard.metrics().connections.rejected.increment();
@@ -123,9 +138,15 @@ impl Network {
             drop(stream.bind_to_executor());
             return;
         }
-        let to = self.loads.place(shard.id());
+        let to = match entrance {
+            Entrance::Broker => self.loads.place(shard.id()),
+            Entrance::Shard => {
+                self.loads.stay(shard.id());
+                shard.id()
+            }
+        };
         if to == shard.id() {
-            self.serve(stream);
+            self.serve(stream, entrance);
         } else {
             shard.metrics().connections.handed_over.increment();
             shard.router().note(to, move |shard| shard.adoptions().hand_over(stream));
@@ -136,16 +157,16 @@ impl Network {
     pub async fn adopt(self: Rc<Self>) {
         loop {
             let stream = self.server.shard().adoptions().next().await;
-            self.serve(stream);
+            self.serve(stream, Entrance::Broker);
         }
     }
 
-    fn serve(self: &Rc<Self>, stream: AcceptedTcpStream) {
+    fn serve(self: &Rc<Self>, stream: AcceptedTcpStream, entrance: Entrance) {
         let stream = stream.bind_to_executor();
         let shard = self.server.shard();
         match prepare(&stream) {
             Ok(peer) => {
-                let connection = Connection::new(self.server.clone(), stream, peer);
+                let connection = Connection::new(self.server.clone(), stream, Client::new(peer, entrance));
                 let key = self.connections.borrow_mut().insert(connection.clone());
                 shard.metrics().connections.accepted.increment();
                 shard.metrics().connections.open.add(1);
@@ -216,5 +237,8 @@ mod tests {
         loads.leave(ShardId(1));
         assert_eq!(loads.place(ShardId(2)), ShardId(1));
         assert_eq!(loads.total(), 6);
+        loads.stay(ShardId(0));
+        loads.stay(ShardId(0));
+        assert_eq!(loads.place(ShardId(0)), ShardId(1));
     }
 }

@@ -9,4 +9,4 @@ mod listener;
 mod response_queue;
 mod send;
 
-pub use listener::{Loads, Network, bind, probe};
+pub use listener::{Loads, Network, bind, bind_own, probe};

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs real clients of several languages against a broker, and hostile input and crashes from outside it.
 #
-#   tests/clients/run.sh [--broker-binary PATH] [--bootstrap HOST:PORT] [--kafka] [--size small|large] [--only PATTERN]
+#   tests/clients/run.sh [--broker-binary PATH] [--bootstrap HOST:PORT] [--kafka] [--per-shard] [--size small|large] [--only PATTERN]
 #
 # Without --bootstrap it starts a Corelog of its own on free ports and a fresh directory under target/clients, and ends it.
 # One line per step (ok, FAILED, SKIPPED with the reason), then "N passed, N failed, N skipped"; the status is 1 if any failed.

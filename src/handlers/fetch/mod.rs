@@ -7,6 +7,7 @@
 mod read;
 mod session;
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -17,10 +18,12 @@ use kafka_protocol::messages::fetch_request::FetchPartition;
 pub use session::SessionCache;
 use session::{Answered, FetchKey, Fetching, PartitionFetch, SessionError, SessionRequest, TopicRef};
 
+use super::topics::text;
 use super::{Outcome, Server, malformed};
+use crate::metadata::Node;
 use crate::metrics::Stage;
-use crate::model::{LeaderEpoch, Offset, PartitionIndex, TopicId};
-use crate::protocol::fetch_response::{FetchAnswer, TopicAnswer, encode};
+use crate::model::{LeaderEpoch, Offset, PartitionIndex, TopicId, TopicPartition};
+use crate::protocol::fetch_response::{FetchAnswer, NodeEndpoint, TopicAnswer, encode};
 use crate::protocol::{ErrorCode, RequestHeader, decode};
 use read::{Limits, Target};
 
@@ -84,18 +87,35 @@ async fn answer(
     answer
 }
 
-/// Tells a client that asked as a replica, or with an old epoch, who leads (KIP-951). The leader is this broker, whose
-/// address the client has.
+/// Tells a client that asked as a replica, or with an old epoch, who leads (KIP-951). If that is this broker, the client has
+/// its address; where shards are nodes, it may be another one, whose address it may not have yet.
 fn name_leaders(server: &Server, answer: &mut FetchAnswer) {
-    let image = server.shard().image();
+    let (image, presentation) = (server.shard().image(), server.presentation());
+    let mut leaders = BTreeSet::new();
     for topic in &mut answer.topics {
         let Some(known) = image.topic_by_id(topic.id) else { continue };
         let moved = |code| matches!(code, ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch);
         for partition in topic.partitions.iter_mut().filter(|partition| moved(partition.error)) {
             if let Some(placed) = known.partition(partition.partition) {
-                partition.current_leader = Some((placed.leader, placed.leader_epoch));
+                let id = TopicPartition { topic_id: topic.id, partition: partition.partition };
+                let leader = presentation.replica(placed.leader, id);
+                partition.current_leader = Some((leader, placed.leader_epoch));
+                leaders.insert(leader);
             }
         }
+    }
+    if presentation.shard_ports().is_some() {
+        let nodes = leaders.into_iter().filter_map(|leader| presentation.node(&image, leader));
+        answer.node_endpoints = nodes.map(endpoint).collect();
+    }
+}
+
+fn endpoint(node: Node) -> NodeEndpoint {
+    NodeEndpoint {
+        node: node.id,
+        host: text(node.host),
+        port: i32::from(node.port),
+        rack: node.rack.map(text),
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Key invariant: an answer that comes back is durable.
 
+use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ const TRIES_MAX: u32 = 5;
 /// The first pause between two tries; each further one is twice as long.
 const PAUSE_FIRST: Duration = Duration::from_millis(50);
 
-/// What all coordinators of the broker said.
+/// What all coordinators of some shards said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AllGroups<A> {
     pub answers: Vec<A>,
@@ -117,14 +118,14 @@ impl Shard {
         }
     }
 
-    /// Looks at every coordinator partition of the broker.
-    pub async fn all_groups<A, F>(self: &Rc<Self>, look: F) -> AllGroups<A>
+    /// Looks at every coordinator partition of some shards.
+    pub async fn all_groups<A, F>(self: &Rc<Self>, shards: Range<u16>, look: F) -> AllGroups<A>
     where
         A: Send + 'static,
         F: Fn(&Groups, &Turn<'_>) -> A + Clone + Send + 'static,
     {
         let mut all = AllGroups { answers: vec![], loading: false };
-        for number in 0..self.shards() {
+        for number in shards {
             let look = look.clone();
             let found = self.on(ShardId(number), move |owner| async move {
                 let mut answers = vec![];

@@ -50,6 +50,7 @@ def options():
     parser.add_argument("--broker-binary", metavar="PATH", help="the Corelog to test (default: the release build, else the debug build)")
     parser.add_argument("--bootstrap", metavar="HOST:PORT", help="a broker that runs already; nothing that stops it is tried")
     parser.add_argument("--kafka", action="store_true", help="start Apache Kafka instead: the tests must pass against it too")
+    parser.add_argument("--per-shard", action="store_true", help="each of two shards of Corelog is a node to the clients")
     parser.add_argument("--size", choices=("small", "large"), default="small")
     parser.add_argument("--only", metavar="PATTERN", help="only steps whose name matches this regular expression")
     parser.add_argument("--rounds", type=int, help="how often to kill -9 under load (default 5, and 20 at the large size)")
@@ -74,7 +75,7 @@ def make_broker(chosen):
         chosen.fresh = brokers.Kafka
     else:
         binary = brokers.find_binary(chosen.broker_binary, tools.ROOT)
-        chosen.fresh = lambda settings=None: brokers.Corelog(binary, settings)
+        chosen.fresh = lambda settings=None: brokers.Corelog(binary, settings, chosen.per_shard)
     made = chosen.fresh()
     try:
         made.start()

@@ -5,6 +5,7 @@ Every process is ended by its own id, and its data goes with it.
 
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -18,6 +19,8 @@ import wire
 from runner import Failure, Skip
 from tools import DEST, KAFKA_SH, tail
 
+# Of a broker whose shards are nodes.
+SHARDS = 2
 READY_SECONDS_MAX = 60
 STOP_SECONDS_MAX = 30
 PORTS = (20_000, 32_000)
@@ -29,12 +32,25 @@ def free_port():
     """Below the range from which clients get theirs: a client that reconnects to a dead broker's port there may connect to itself."""
     while True:
         port = random.randrange(*PORTS)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                continue
+        if is_free(port):
+            return port
+
+
+def is_free(port):
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+            return True
+        except OSError:
+            return False
+
+
+def free_ports(count):
+    """The first of so many free ports without a gap."""
+    while True:
+        first = free_port()
+        if all(is_free(port) for port in range(first + 1, first + count)):
+            return first
 
 
 def answers(bootstrap):
@@ -63,6 +79,10 @@ class Running:
         self.bootstrap = bootstrap
         if not answers(bootstrap):
             raise Failure(f"nothing answers as a Kafka broker at {bootstrap}")
+
+    def node_address(self):
+        """What a node's address matches: the only one's, unless shards are nodes."""
+        return re.escape(self.bootstrap)
 
     def need_owned(self):
         if not self.owned:
@@ -140,11 +160,19 @@ class Owned(Running):
 class Corelog(Owned):
     name = "Corelog"
 
-    def __init__(self, binary, settings=None):
+    def __init__(self, binary, settings=None, per_shard=False):
         super().__init__(settings)
+        self.per_shard = per_shard
+        if per_shard:
+            first = free_ports(SHARDS)
+            own = {"corelog.advertise": "per-shard", "corelog.shard.port.first": str(first), "corelog.shards": str(SHARDS)}
+            self.settings = {**own, **self.settings}
         self.binary = binary
         self.admin = f"127.0.0.1:{free_port()}"
         self.process = None
+
+    def node_address(self):
+        return r"127\.0\.0\.1:\d+" if self.per_shard else super().node_address()
 
     def command(self, data=None, listen=None, admin=None):
         listen = listen or self.bootstrap

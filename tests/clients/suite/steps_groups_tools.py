@@ -30,6 +30,7 @@ class Tutorial:
     def __init__(self, broker):
         self.broker = broker
         self.bootstrap = broker.bootstrap
+        self.node_address = broker.node_address()
         self.topic = unique("tutorial")
         self.group, self.newer = unique("tutorial-group"), unique("tutorial-newer")
         self.share = unique("tutorial-share")
@@ -100,7 +101,7 @@ class Tutorial:
                 line = rf"^{group}\s+{self.topic}\s+{partition}\s+10\s+10\s+0\s+-\s+-\s+-"
                 check(re.search(line, out, re.MULTILINE), out)
             out = self.said("kafka-consumer-groups", "--describe", "--group", group, "--state")
-            check(re.search(rf"^{group}\s+{self.bootstrap}\s+\(\d+\)\s+.*Empty\s+0", out, re.MULTILINE), out)
+            check(re.search(rf"^{group}\s+{self.node_address}\s+\(\d+\)\s+.*Empty\s+0", out, re.MULTILINE), out)
         out = self.said("kafka-consumer-groups", "--describe", "--group", "no-such-group")
         check("Group no-such-group not found." in out, out)
 
@@ -217,7 +218,7 @@ class Tutorial:
 
     def share_describe(self):
         out = self.said("kafka-share-groups", "--describe", "--group", self.share, "--state")
-        check(re.search(rf"^{self.share}\s+{self.bootstrap}\s+\(\d+\)\s+Empty\s+0", out, re.MULTILINE), out)
+        check(re.search(rf"^{self.share}\s+{self.node_address}\s+\(\d+\)\s+Empty\s+0", out, re.MULTILINE), out)
         for options in ((), ("--offsets",)):
             out = self.said("kafka-share-groups", "--describe", "--group", self.share, *options)
             check(len(re.findall(rf"^{self.share}\s+{self.topic}\s+\d\s+[\d-]+\s+[\d-]+", out, re.MULTILINE)) == PARTITIONS, out)

@@ -136,7 +136,7 @@ class Tutorial:
     def log_dirs(self):
         out = self.tool("kafka-log-dirs", "--describe", "--topic-list", TOPIC)
         answer = json.loads(out[out.index("{") :])
-        partitions = [p["partition"] for d in answer["brokers"][0]["logDirs"] for p in d["partitions"]]
+        partitions = [p["partition"] for b in answer["brokers"] for d in b["logDirs"] for p in d["partitions"]]
         check(sorted(partitions) == [f"{TOPIC}-{number}" for number in range(4)], out)
 
     def api_versions(self):
