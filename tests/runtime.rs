@@ -6,6 +6,7 @@
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use glommio::channels::channel_mesh::{Full, MeshBuilder};
 use glommio::{LocalExecutorBuilder, Placement};
 
@@ -65,6 +66,42 @@ fn timers_of_different_lengths_each_keep_their_time() {
             }
         });
     });
+}
+
+#[test]
+fn what_a_socket_brings_is_read_while_long_timers_wait() {
+    const ROUNDS: usize = 300;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("it is bound");
+    let echo = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a connection");
+        let mut bytes = [0; 100];
+        while std::io::Read::read_exact(&mut stream, &mut bytes).is_ok() {
+            // Long enough for the other side to be asleep.
+            std::thread::sleep(Duration::from_millis(2));
+            std::io::Write::write_all(&mut stream, &bytes).expect("it is read");
+        }
+    });
+    let rounds = ends("an answer", move || {
+        on_executor(async move || {
+            let mut stream = glommio::net::TcpStream::connect(address).await.expect("it listens");
+            for round in 0..ROUNDS {
+                let exchange = async {
+                    stream.write_all(&[round as u8; 100]).await?;
+                    let mut answer = [0; 100];
+                    stream.read_exact(&mut answer).await?;
+                    Ok(answer[0])
+                };
+                let length = Duration::from_secs(30 - round as u64 % 20);
+                let answer: Result<u8, glommio::GlommioError<()>> =
+                    glommio::timer::timeout(length, exchange).await;
+                assert_eq!(answer.expect("in time"), round as u8);
+            }
+            ROUNDS
+        })
+    });
+    assert_eq!(rounds, ROUNDS);
+    echo.join().expect("it ends with its connection");
 }
 
 #[test]

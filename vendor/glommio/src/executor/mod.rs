@@ -1486,6 +1486,8 @@ impl LocalExecutor {
                 let cur_time = Instant::now();
                 this.queues.borrow_mut().stats.total_runtime += cur_time - pre_time;
                 pre_time = cur_time;
+                // PATCH (Corelog): a preemption that was due at once ran nothing, and that is no reason to sleep.
+                let run = run || !this.queues.borrow().active_executors.is_empty();
                 if !run {
                     if let Poll::Ready(t) = future.as_mut().poll(cx) {
                         // It may be that we just became ready now that the task queue

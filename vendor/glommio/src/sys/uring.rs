@@ -1897,9 +1897,11 @@ impl Reactor {
 
         if let Some(preempt) = preempt {
             if self.arm_timer(&mut lat_ring, Some(Instant::now() + preempt), false) {
-                // At once: the number that it names may soon be another request's.
+                // At once: the number that it names may soon be another request's. And consumed: what lies in this ring
+                // means that a task should give way.
                 flush_cancellations!(into &mut woke; lat_ring);
                 flush_rings!(lat_ring)?;
+                consume_rings!(into &mut woke; lat_ring);
             }
         }
 
