@@ -30,6 +30,15 @@ static ALLOCATOR: UnreservedAllocator = UnreservedAllocator;
 #[derive(Clone, Copy, Debug)]
 pub struct UnreservedAllocator;
 
+/// Has the kernel give this process small pages only: mimalloc would ask for huge ones, of which an idle broker fills little
+/// (20 MB more resident), and whose faults stall a shard where memory is in pieces (`docs/decisions/0010`). To be called before
+/// the first thread; where the kernel refuses, memory is merely larger.
+pub fn use_small_pages() {
+    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
+        tracing::debug!(%error, "the process may be given huge pages");
+    }
+}
+
 fn is_unreserved(layout: Layout) -> bool {
     layout.size() >= UNRESERVED_FROM_BYTES && layout.align() <= ALIGN_BYTES_MAX
 }

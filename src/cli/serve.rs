@@ -56,6 +56,7 @@ impl Serve {
         flags.admin = self.admin;
         let settings = self.sources.load(flags)?;
         start_logging()?;
+        broker::use_small_pages();
         raise_open_files();
         let findings = checks::run(&settings);
         for finding in findings.iter().filter(|finding| finding.status == checks::Status::Warn) {
