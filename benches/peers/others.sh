@@ -100,31 +100,33 @@ rdkafka_rate() { # output: the last rate that it tells
   grep -oE '[0-9]+ msgs/s' <<<"$1" | tail -1 | cut -d' ' -f1
 }
 
+note_rdkafka() { # bytes, records, what it said
+  local rate
+  note_cpu $(($1 * $2))
+  rate=$(rdkafka_rate "$3")
+  [ -n "$rate" ] || die "rdkafka_performance said: $(tail -2 <<<"$3")"
+  note_rate "$rate" "$1"
+}
+
 run_rdkafka_produce() { # bytes, records
-  local text rate
+  local text
   create_topic $TOOL_PARTITIONS
   for _ in warm-up counted; do
     begin_cpu
     text=$(rdkafka -P "$1" "$2" -a -1 -q) || die "rdkafka_performance: $(tail -2 <<<"$text")"
   done
-  note_cpu $(($1 * $2))
-  rate=$(rdkafka_rate "$text")
-  [ -n "$rate" ] || die "rdkafka_performance said: $(tail -2 <<<"$text")"
-  note_rate "$rate" "$1"
+  note_rdkafka "$1" "$2" "$text"
   delete_topic
 }
 
 run_rdkafka_consume() { # bytes, records
-  local text rate
+  local text
   create_topic 1
   text=$(rdkafka -P "$1" "$2" -a -1 -q) || die "rdkafka_performance: $(tail -2 <<<"$text")"
   for _ in warm-up counted; do
     begin_cpu
     text=$(rdkafka -C "$1" "$2" -p 0 -o beginning -q) || die "rdkafka_performance: $(tail -2 <<<"$text")"
   done
-  note_cpu $(($1 * $2))
-  rate=$(rdkafka_rate "$text")
-  [ -n "$rate" ] || die "rdkafka_performance said: $(tail -2 <<<"$text")"
-  note_rate "$rate" "$1"
+  note_rdkafka "$1" "$2" "$text"
   delete_topic
 }

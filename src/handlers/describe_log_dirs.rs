@@ -65,7 +65,7 @@ pub(super) fn data_directory(server: &Server) -> PathBuf {
     std::path::absolute(directory).unwrap_or_else(|_| directory.clone())
 }
 
-/// Asks shards for the sizes of its partitions; a shard that is gone has none.
+/// Asks shards for the sizes of their partitions; a shard that is gone has none.
 async fn sizes(server: &Rc<Server>, shards: Range<u16>) -> Sizes {
     let shard = server.shard();
     let mut sizes = Sizes::new();

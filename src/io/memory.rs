@@ -15,6 +15,10 @@ use super::pages::{self, Unit};
 /// What direct writes are aligned to. The device here says 512, its physical block is 4096, and so is a page.
 pub const BLOCK_BYTES: u64 = 4096;
 
+/// The sizes of buffers whose memory comes from a pool and is used again.
+pub const POOLED_BYTES_SMALL: usize = Unit::Page.bytes();
+pub const POOLED_BYTES_LARGE: usize = Unit::Chunk.bytes();
+
 /// `position` rounded down to a block.
 pub const fn align_down(position: u64) -> u64 {
     position & !(BLOCK_BYTES - 1)

@@ -11,13 +11,13 @@ use std::rc::{Rc, Weak};
 use bytes::Bytes;
 
 use super::walk::{self, Cut, ReadLimit, Walk};
-use crate::io::AppendBuffer;
+use crate::io::{AppendBuffer, POOLED_BYTES_LARGE, POOLED_BYTES_SMALL};
 use crate::model::{Offset, TimestampMs};
 
 /// The smallest chunk, for partitions that rarely see a record.
-const CHUNK_BYTES_MIN: usize = 4 << 10;
-/// The largest chunk, unless one batch is larger.
-const CHUNK_BYTES_MAX: usize = 512 << 10;
+const CHUNK_BYTES_MIN: usize = POOLED_BYTES_SMALL;
+/// The largest chunk, unless one batch is larger. Partitions in bulk have chunks of this size only.
+const CHUNK_BYTES_MAX: usize = POOLED_BYTES_LARGE;
 /// A chunk that fills within this time is followed by one twice as large.
 const FILLS_FAST_MS: i64 = 1_000;
 /// A chunk that takes longer than this to fill is followed by one half as large.

@@ -1880,7 +1880,6 @@ impl Reactor {
                 main_ring.submit_and_sleep()?;
                 slept = true;
                 self.slept_long.set(now.elapsed() >= LONG_SLEEP);
-                // May have new cancellations related to the link ring fd.
                 consume_rings!(into &mut 0; lat_ring, poll_ring, main_ring);
             }
             // Woke up, so no need to notify us anymore.

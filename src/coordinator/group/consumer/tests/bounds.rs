@@ -83,7 +83,7 @@ fn what_all_groups_hold_is_bounded() {
     assert!((MEMBERS_BYTES_MAX - 1_500_000..=MEMBERS_BYTES_MAX).contains(&sum), "{sum}");
     // Members of the classic protocol count as well.
     let large = Bytes::from(vec![0; 900_000]);
-    let request = classic(&[("1", &large), ("2", &large)]);
+    let request = classic_request("", &[("1", &large), ("2", &large)]);
     let (_, actions) =
         world.event(|groups, turn, actions| groups.join(turn, &"c".into(), request, Ticket(1), actions));
     assert!(matches!(actions.joined[0].1, Err(GroupError::GroupMaxSizeReached(_))), "{actions:?}");
@@ -104,28 +104,13 @@ fn a_classic_group_whose_subscriptions_take_too_much_stays_as_it_is() {
     (0..120_000).for_each(|at| subscription.extend([b"\0\x06", format!("{at:06}").as_bytes()].concat()));
     let subscription = Bytes::from(subscription);
     for at in 0..2 {
-        let request =
-            JoinRequest { fresh: uuid::Uuid::from_u128(at), ..classic(&[("range", &subscription)]) };
+        let request = JoinRequest {
+            fresh: uuid::Uuid::from_u128(at),
+            ..classic_request("", &[("range", &subscription)])
+        };
         world.event(|groups, turn, actions| groups.join(turn, &"g".into(), request, Ticket(1), actions));
     }
     let refused = world.refused(join("new", &["a"]));
     assert!(matches!(refused, GroupError::GroupIdNotFound(_)), "{refused:?}");
     assert!(matches!(world.groups.get("g").map(|group| &group.kind), Some(Kind::Classic(_))));
-}
-
-fn classic(protocols: &[(&str, &Bytes)]) -> JoinRequest {
-    JoinRequest {
-        member_id: String::new(),
-        instance_id: None,
-        client_id: "old".to_owned(),
-        client_host: "/127.0.0.1".to_owned(),
-        session_timeout_ms: 10_000,
-        rebalance_timeout_ms: 20_000,
-        protocol_type: "consumer".to_owned(),
-        protocols: protocols.iter().map(|(name, bytes)| ((*name).to_owned(), (*bytes).clone())).collect(),
-        reason: None,
-        requires_known_member: false,
-        supports_skipping_assignment: false,
-        fresh: uuid::Uuid::from_u128(1),
-    }
 }

@@ -24,20 +24,7 @@ fn subscription(topics: &[&str], owned: &[(&str, &[i32])]) -> Bytes {
 }
 
 fn classic(id: &str, owned: &[(&str, &[i32])]) -> JoinRequest {
-    JoinRequest {
-        member_id: id.to_owned(),
-        instance_id: None,
-        client_id: "old".to_owned(),
-        client_host: "/127.0.0.1".to_owned(),
-        session_timeout_ms: 10_000,
-        rebalance_timeout_ms: 20_000,
-        protocol_type: "consumer".to_owned(),
-        protocols: vec![("range".to_owned(), subscription(&["a"], owned))],
-        reason: None,
-        requires_known_member: false,
-        supports_skipping_assignment: false,
-        fresh: uuid::Uuid::from_u128(0),
-    }
+    classic_request(id, &[("range", &subscription(&["a"], owned))])
 }
 
 impl World {

@@ -12,9 +12,11 @@ mod statics;
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
+
 use super::*;
 use crate::config::{BrokerSettings, GroupSettings};
-use crate::coordinator::group::classic::State;
+use crate::coordinator::group::classic::{JoinRequest, State};
 use crate::coordinator::group::{Groups, Kind};
 use crate::coordinator::records::GroupRecord;
 use crate::coordinator::records::consumer::TopicPartitions;
@@ -247,6 +249,24 @@ fn owning(id: &str, epoch: i32, owned: Vec<TopicPartitions>) -> HeartbeatRequest
 }
 
 /// Who a record is about, in short: its kind, and the member or pattern.
+/// A member of the classic protocol joins, with its subscription for each assignor.
+fn classic_request(id: &str, protocols: &[(&str, &Bytes)]) -> JoinRequest {
+    JoinRequest {
+        member_id: id.to_owned(),
+        instance_id: None,
+        client_id: "old".to_owned(),
+        client_host: "/127.0.0.1".to_owned(),
+        session_timeout_ms: 10_000,
+        rebalance_timeout_ms: 20_000,
+        protocol_type: "consumer".to_owned(),
+        protocols: protocols.iter().map(|(name, bytes)| ((*name).to_owned(), (*bytes).clone())).collect(),
+        reason: None,
+        requires_known_member: false,
+        supports_skipping_assignment: false,
+        fresh: uuid::Uuid::from_u128(0),
+    }
+}
+
 fn short(records: &[GroupRecord]) -> Vec<String> {
     let each = records.iter().map(|record| match record {
         GroupRecord::ConsumerGroup(_, value) => {
