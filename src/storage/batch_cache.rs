@@ -3,6 +3,9 @@
 //! Key invariant: a chunk holds whole batches, contiguous in offset and in file position, of one segment. It is dropped
 //! for room only when all of it is in its segment's file. The bound is per shard; the oldest go first, read ones get a second chance.
 //! A chunk's bytes live on while a reader holds slices of them.
+//!
+//! The cache takes a part of its bound at once and the rest little by little: memory that was never used is dear, most of all in a
+//! virtual machine whose host must find each page (measured: bulk at half the rate while the cache grows as fast as it can).
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -25,9 +28,20 @@ const FILLS_SLOWLY_MS: i64 = 10_000;
 /// Bytes between two places in a chunk that can be jumped to.
 const MARK_BYTES: usize = 4 << 10;
 
+/// The share of the bound that is taken as it is needed, as a divisor.
+const TAKEN_AT_ONCE: u64 = 4;
+/// In how long as much as the bound is added, if the memory is wanted all the time.
+const GROWS_FOR_MS: i64 = 300_000;
+/// A pause in the wish for memory counts as no more than this.
+const GROWTH_STEP_MS_MAX: i64 = 100;
+
 /// The bound on the chunks of one shard.
 pub struct BatchCache {
     budget_bytes: u64,
+    /// What of the bound may be used by now.
+    allowed_bytes: Cell<u64>,
+    /// When more was last wanted than was allowed.
+    wanted_more: Cell<TimestampMs>,
     used_bytes: Cell<u64>,
     /// Oldest first; entries of chunks that are gone are dropped when met.
     chunks: RefCell<VecDeque<Weak<Chunk>>>,
@@ -36,7 +50,13 @@ pub struct BatchCache {
 impl BatchCache {
     /// A cache of at most `budget_bytes`, exceeded only by what is not in its file yet.
     pub fn new(budget_bytes: u64) -> Rc<Self> {
-        Rc::new(Self { budget_bytes, used_bytes: Cell::new(0), chunks: RefCell::default() })
+        Rc::new(Self {
+            budget_bytes,
+            allowed_bytes: Cell::new(budget_bytes / TAKEN_AT_ONCE),
+            wanted_more: Cell::new(TimestampMs(0)),
+            used_bytes: Cell::new(0),
+            chunks: RefCell::default(),
+        })
     }
 
     /// Bytes of memory that chunks take now.
@@ -51,6 +71,7 @@ impl BatchCache {
 
     fn admit(&self, chunk: &Rc<Chunk>) {
         self.used_bytes.set(self.used_bytes.get() + chunk.charge_bytes);
+        self.grow(chunk.created);
         self.make_room();
         let mut chunks = self.chunks.borrow_mut();
         chunks.push_back(Rc::downgrade(chunk));
@@ -59,14 +80,26 @@ impl BatchCache {
         }
     }
 
+    /// Allows a little more of the bound, if it is wanted.
+    fn grow(&self, now: TimestampMs) {
+        let allowed = self.allowed_bytes.get();
+        if self.used_bytes.get() <= allowed || allowed >= self.budget_bytes {
+            return;
+        }
+        let since_ms = now.since(self.wanted_more.replace(now)).clamp(0, GROWTH_STEP_MS_MAX);
+        let more = u128::from(self.budget_bytes) * since_ms as u128 / GROWS_FOR_MS as u128;
+        self.allowed_bytes.set(self.budget_bytes.min(allowed + more as u64));
+    }
+
     /// Drops old written chunks until the rest fits, looking at each at most twice.
     pub(super) fn make_room(&self) {
-        if self.used_bytes.get() <= self.budget_bytes {
+        let allowed = self.allowed_bytes.get();
+        if self.used_bytes.get() <= allowed {
             return;
         }
         let mut chunks = self.chunks.borrow_mut();
         let mut looks = 2 * chunks.len();
-        while self.used_bytes.get() > self.budget_bytes && looks > 0 {
+        while self.used_bytes.get() > allowed && looks > 0 {
             looks -= 1;
             let Some(weak) = chunks.pop_front() else { return };
             let Some(chunk) = weak.upgrade() else { continue };
@@ -251,5 +284,43 @@ fn shift(cut: Cut, by: usize) -> Cut {
 impl Drop for Chunk {
     fn drop(&mut self) {
         self.evict();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chunk(cache: &Rc<BatchCache>, now: TimestampMs) -> Rc<Chunk> {
+        let chunk = Chunk::after(cache, None, (Offset::ZERO, 0, Offset::ZERO), CHUNK_BYTES_MAX, now);
+        // As much as if it were in its file.
+        chunk.written_to.set(u64::MAX);
+        chunk
+    }
+
+    #[test]
+    fn a_quarter_of_the_bound_is_taken_at_once_and_the_rest_over_minutes() {
+        let bound = 64 * CHUNK_BYTES_MAX as u64;
+        let cache = BatchCache::new(bound);
+        let mut held = vec![];
+        let mut fill = |now_ms: i64| {
+            for _ in 0..64 {
+                held.push(chunk(&cache, TimestampMs(now_ms)));
+            }
+            cache.used_bytes()
+        };
+        assert_eq!(fill(1_000_000), bound / 4);
+        // A long pause is no wish for memory.
+        assert_eq!(fill(9_000_000), bound / 4);
+        let mut now_ms = 9_000_000;
+        let mut used = vec![];
+        while now_ms < 9_000_000 + GROWS_FOR_MS {
+            now_ms += GROWTH_STEP_MS_MAX;
+            used.push(fill(now_ms));
+        }
+        assert!(used.is_sorted());
+        let early = used[used.len() / 10];
+        assert!(early > bound / 4 && early < bound / 2, "{early} of {bound}");
+        assert_eq!(used.last(), Some(&bound));
     }
 }
