@@ -16,6 +16,8 @@ mod direct;
 mod groups;
 #[path = "broker/life.rs"]
 mod life;
+#[path = "broker/moving.rs"]
+mod moving;
 #[path = "broker/offsets.rs"]
 mod offsets;
 #[path = "broker/requests.rs"]

@@ -6,6 +6,7 @@
 
 mod acls;
 mod admin;
+mod affinity;
 mod alter_configs;
 mod alter_partition_reassignments;
 mod alter_replica_log_dirs;
@@ -69,6 +70,7 @@ use kafka_protocol::protocol::{Encodable, Request};
 
 use codes::Codes;
 
+pub use affinity::Affinity;
 pub use server::{Begun, Client, Entrance, Outcome, Response, Server};
 
 use crate::protocol::{ApiKey, HeaderError, RequestHeader, decode, encode_response};
@@ -97,13 +99,16 @@ pub fn on_disconnect(server: &Rc<Server>, client: &Client) {
 pub async fn begin(server: &Rc<Server>, client: &Rc<Client>, header: RequestHeader, body: Bytes) -> Begun {
     server.shard().metrics().traffic.request(header.api as i16);
     if header.api == ApiKey::Produce {
-        return produce::begin(server, header, body).await;
+        return produce::begin(server, client, header, body).await;
     }
     let (server, client) = (server.clone(), client.clone());
     Begun::pending(async move {
         if header.api == ApiKey::Fetch {
+            // Its session is this shard's.
+            client.affinity().pin();
             fetch::handle(&server, header, body).await
         } else if header.api == ApiKey::ShareFetch {
+            client.affinity().pin();
             share_fetch::handle(&server, &client, header, body).await
         } else {
             answer(&server, &client, header, body).await

@@ -19,7 +19,7 @@ use answer::{Answer, Part};
 use check::Checked;
 pub use check::may_write;
 
-use super::{Begun, Outcome, Server, errors, malformed};
+use super::{Begun, Client, Outcome, Server, errors, malformed};
 use crate::metrics::Stage;
 use crate::model::{ShardId, TopicPartition};
 use crate::protocol::{ErrorCode, RequestHeader, decode, encode_response};
@@ -40,7 +40,7 @@ type Appending = (Vec<(usize, TopicPartition)>, PendingAnswers);
 type PendingAnswers = Pin<Box<dyn Future<Output = Result<AppendAnswers, ShardGone>>>>;
 
 /// Begins a produce request: its batches are appended, in order, when this returns.
-pub async fn begin(server: &Rc<Server>, header: RequestHeader, mut body: Bytes) -> Begun {
+pub async fn begin(server: &Rc<Server>, client: &Client, header: RequestHeader, mut body: Bytes) -> Begun {
     let received = Instant::now();
     let request = match decode::<ProduceRequest>(&mut body, header.version) {
         Ok(request) => request,
@@ -50,6 +50,11 @@ pub async fn begin(server: &Rc<Server>, header: RequestHeader, mut body: Bytes) 
     let (mut answer, checked) = check_all(server, &header, request);
     server.shard().metrics().stages.record(Stage::ProduceReceive, received.elapsed());
     let groups = group(server, checked, acks);
+    match &groups[..] {
+        [] => {}
+        [one] => client.affinity().served_by(one.owner),
+        _ => client.affinity().served_by_many(),
+    }
     let appended = append(server, groups).await;
     let server = server.clone();
     Begun::pending(async move {

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 
+use super::affinity::Affinity;
 use super::fetch::SessionCache;
 use super::init_producer_id::ProducerIds;
 use super::share_fetch::ShareSessions;
@@ -116,6 +117,7 @@ pub enum Entrance {
 pub struct Client {
     peer: SocketAddr,
     entrance: Entrance,
+    affinity: Affinity,
     /// The share sessions that it has opened; they end with it.
     pub(super) share_sessions: RefCell<HashMap<Sharer, u64>>,
 }
@@ -123,7 +125,22 @@ pub struct Client {
 impl Client {
     /// A client that connected from `peer`.
     pub fn new(peer: SocketAddr, entrance: Entrance) -> Self {
-        Self { peer, entrance, share_sessions: RefCell::default() }
+        Self::moved(peer, entrance, 0)
+    }
+
+    /// A client whose connection has come from another shard, the last of `moves` times.
+    pub fn moved(peer: SocketAddr, entrance: Entrance, moves: u32) -> Self {
+        let affinity = Affinity::after(moves);
+        if entrance == Entrance::Shard {
+            // It chose the shard.
+            affinity.pin();
+        }
+        Self { peer, entrance, affinity, share_sessions: RefCell::default() }
+    }
+
+    /// Where its requests are served.
+    pub fn affinity(&self) -> &Affinity {
+        &self.affinity
     }
 
     /// Its address.

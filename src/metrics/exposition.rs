@@ -103,6 +103,11 @@ const FAMILIES: &[Family] = &[
     counter("corelog_connections_handed_over_total", "Connections handed to another shard.", |m| {
         m.connections.handed_over.get()
     }),
+    counter(
+        "corelog_connections_moved_total",
+        "Connections that moved to the shard where all of their requests are served.",
+        |m| m.connections.moved.get(),
+    ),
     gauge("corelog_connections_open", "Connections that are open.", |m| m.connections.open.get()),
     gauge("corelog_partitions", "Partitions owned.", |m| m.logs.partitions.get()),
     gauge("corelog_partitions_offline", "Partitions that could not be opened; the log says why.", |m| {

@@ -48,6 +48,8 @@ pub struct Connections {
     pub rejected: Counter,
     /// Handed to another shard after they were accepted.
     pub handed_over: Counter,
+    /// Moved, while they were served, to the shard where their work is.
+    pub moved: Counter,
     pub open: Gauge,
 }
 

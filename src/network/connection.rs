@@ -7,7 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
@@ -17,10 +17,11 @@ use futures_lite::{AsyncRead, AsyncWrite};
 use glommio::net::TcpStream;
 
 use super::frames::{FrameAssembler, FrameError};
+use super::loads::Loads;
 use super::response_queue::{Owed, ResponseQueue};
 use super::send;
 use crate::handlers::{self, Begun, Client, Server};
-use crate::model::TimestampMs;
+use crate::model::{ShardId, TimestampMs};
 use crate::protocol::{HeaderError, parse_header};
 use crate::shard::{Exhausted, Grant};
 
@@ -44,6 +45,8 @@ pub enum End {
     Memory(#[from] Exhausted),
     #[error("{0}")]
     Request(String),
+    #[error("it goes on at shard {}", .0.0)]
+    Moves(ShardId),
 }
 
 impl End {
@@ -54,7 +57,7 @@ impl End {
 
     /// Whether an operator should hear of it.
     pub fn is_remarkable(&self) -> bool {
-        !matches!(self, Self::Closed | Self::Io(_))
+        !matches!(self, Self::Closed | Self::Io(_) | Self::Moves(_))
     }
 }
 
@@ -98,16 +101,24 @@ impl Connection {
         let _ = rustix::net::shutdown(borrowed(&stream), rustix::net::Shutdown::Both);
     }
 
-    /// Serves the connection until it ends.
-    pub async fn serve(&self, scratch: &RefCell<Vec<u8>>) -> End {
-        let receive = async { self.receive(scratch).await.unwrap_or_else(|end| end) };
+    /// A further descriptor of the socket, for the shard that the connection moves to.
+    pub fn socket(&self) -> io::Result<OwnedFd> {
+        let stream = self.stream.borrow();
+        Ok(rustix::io::fcntl_dupfd_cloexec(borrowed(&stream), 0)?)
+    }
+
+    /// Serves the connection until it ends, or has nothing under way and should be at a shard that takes more.
+    pub async fn serve(&self, scratch: &RefCell<Vec<u8>>, loads: &Loads) -> End {
+        let receive = async { self.receive(scratch, loads).await.unwrap_or_else(|end| end) };
         let send = async { self.send().await.unwrap_or_else(|end| end) };
         let end = futures_lite::future::or(receive, send).await;
-        handlers::on_disconnect(&self.server, &self.client);
+        if !matches!(end, End::Moves(_)) {
+            handlers::on_disconnect(&self.server, &self.client);
+        }
         end
     }
 
-    async fn receive(&self, scratch: &RefCell<Vec<u8>>) -> Result<End, End> {
+    async fn receive(&self, scratch: &RefCell<Vec<u8>>, loads: &Loads) -> Result<End, End> {
         let limit = self.server.shard().settings().network.request_bytes_max;
         let mut frames = FrameAssembler::new(limit);
         // Memory of a large request that is still arriving.
@@ -132,7 +143,18 @@ impl Connection {
                 }
                 self.begin(frame).await?;
             }
+            if !frames.is_mid_frame()
+                && let Some(to) = self.better_place(loads)
+            {
+                self.queue.drained().await;
+                return Ok(End::Moves(to));
+            }
         }
+    }
+
+    /// The shard that the connection should move to, if that takes one more.
+    fn better_place(&self, loads: &Loads) -> Option<ShardId> {
+        self.client.affinity().better_than(self.server.shard().id()).filter(|to| loads.takes_more(*to))
     }
 
     /// Receives once, into the request under way if it is large, else through the shard's shared buffer.

@@ -63,7 +63,6 @@ impl FrameAssembler {
     }
 
     /// Whether bytes of an unfinished frame are here.
-    #[cfg(test)]
     pub fn is_mid_frame(&self) -> bool {
         self.size_filled > 0 || self.partial.is_some()
     }

@@ -3,7 +3,8 @@
 //! Key invariants: each shard listens on the same port (`SO_REUSEPORT`), which the boot has found free. The kernel
 //! spreads few connections unevenly, so an accepted one goes to the shard that has the fewest; the counts are the only
 //! thing here that shards share. Whom a shard accepts on a port of its own (shard-direct listeners) it keeps: the client
-//! chose it. Connections beyond the limit are closed at once.
+//! chose it. A connection whose requests are all served by another shard goes on there, when nothing is under way on it. Connections
+//! beyond the limit are closed at once.
 
 use std::cell::RefCell;
 use std::io;
@@ -11,17 +12,17 @@ use std::net::SocketAddr;
 use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use glommio::net::{AcceptedTcpStream, TcpListener, TcpStream};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use slab::Slab;
 
-use super::connection::Connection;
+use super::connection::{Connection, End};
+use super::loads::Loads;
 use crate::handlers::{Client, Entrance, Server};
 use crate::model::ShardId;
-use crate::shard::Shard;
+use crate::shard::{Adoption, Shard};
 
 /// Bytes of the buffer through which a shard's connections receive.
 const SCRATCH_BYTES: usize = 128 * 1024;
@@ -29,39 +30,6 @@ const SCRATCH_BYTES: usize = 128 * 1024;
 const IDLE_CHECK_PERIOD: Duration = Duration::from_secs(5);
 /// How long to wait after an accept that failed for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// How many connections each shard has.
-#[derive(Debug)]
-pub struct Loads(Vec<AtomicUsize>);
-
-impl Loads {
-    /// Counts for `shards` shards, all 0.
-    pub fn new(shards: u16) -> Arc<Self> {
-        Arc::new(Self((0..shards).map(|_| AtomicUsize::new(0)).collect()))
-    }
-
-    /// The shard that should take a connection which `me` accepted; counts it there.
-    fn place(&self, me: ShardId) -> ShardId {
-        let load = |shard: usize| self.0[shard].load(Ordering::Relaxed);
-        let least = (0..self.0.len()).min_by_key(|shard| load(*shard)).unwrap_or(me.index());
-        let chosen = if load(me.index()) > load(least) { least } else { me.index() };
-        self.0[chosen].fetch_add(1, Ordering::Relaxed);
-        ShardId(chosen as u16)
-    }
-
-    /// Counts a connection that stays where it was accepted.
-    fn stay(&self, shard: ShardId) {
-        self.0[shard.index()].fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn leave(&self, shard: ShardId) {
-        self.0[shard.index()].fetch_sub(1, Ordering::Relaxed);
-    }
-
-    fn total(&self) -> usize {
-        self.0.iter().map(|load| load.load(Ordering::Relaxed)).sum()
-    }
-}
 
 /// A shard's listener on `address`. Every shard has one on the same port (`SO_REUSEPORT`); `SO_REUSEADDR`, which
 /// accepted sockets inherit, lets a broker start while connections of the last one are still winding down.
@@ -149,36 +117,53 @@ impl Network {
             self.serve(stream, entrance);
         } else {
             shard.metrics().connections.handed_over.increment();
-            shard.router().note(to, move |shard| shard.adoptions().hand_over(stream));
+            let accepted = Adoption::Accepted(stream);
+            shard.router().note(to, move |shard| shard.adoptions().hand_over(accepted));
         }
     }
 
-    /// Takes connections that other shards accepted, until the task is dropped.
+    /// Takes connections that other shards hand over, until the task is dropped.
     pub async fn adopt(self: Rc<Self>) {
         loop {
-            let stream = self.server.shard().adoptions().next().await;
-            self.serve(stream, Entrance::Broker);
+            match self.server.shard().adoptions().next().await {
+                Adoption::Accepted(stream) => self.serve(stream, Entrance::Broker),
+                Adoption::Moved { socket, moves } => {
+                    // SAFETY: the descriptor is that of a connected socket, and nothing else owns it.
+                    let stream = unsafe { TcpStream::from_raw_fd(socket.into_raw_fd()) };
+                    if !self.begin(stream, |peer| Client::moved(peer, Entrance::Broker, moves)) {
+                        self.server.shard().metrics().connections.closed.increment();
+                    }
+                }
+            }
         }
     }
 
     fn serve(self: &Rc<Self>, stream: AcceptedTcpStream, entrance: Entrance) {
-        let stream = stream.bind_to_executor();
+        if self.begin(stream.bind_to_executor(), |peer| Client::new(peer, entrance)) {
+            self.server.shard().metrics().connections.accepted.increment();
+        }
+    }
+
+    /// Begins to serve a connection; false if the client has gone away meanwhile.
+    fn begin(self: &Rc<Self>, stream: TcpStream, client: impl FnOnce(SocketAddr) -> Client) -> bool {
         let shard = self.server.shard();
         match prepare(&stream) {
             Ok(peer) => {
-                let connection = Connection::new(self.server.clone(), stream, Client::new(peer, entrance));
+                let connection = Connection::new(self.server.clone(), stream, client(peer));
                 let key = self.connections.borrow_mut().insert(connection.clone());
-                shard.metrics().connections.accepted.increment();
                 shard.metrics().connections.open.add(1);
                 glommio::spawn_local(self.clone().run(connection, key)).detach();
+                true
             }
-            // The client was gone before it was served.
-            Err(_) => self.loads.leave(shard.id()),
+            Err(_) => {
+                self.loads.leave(shard.id());
+                false
+            }
         }
     }
 
     async fn run(self: Rc<Self>, connection: Rc<Connection>, key: usize) {
-        let end = connection.serve(&self.scratch).await;
+        let end = connection.serve(&self.scratch, &self.loads).await;
         if end.is_refusal() {
             self.server.shard().metrics().traffic.refused_frames.increment();
         }
@@ -188,10 +173,25 @@ impl Network {
             tracing::debug!("connection of {} ended: {end}", connection.client().peer());
         }
         self.connections.borrow_mut().remove(key);
-        self.loads.leave(self.server.shard().id());
-        let connections = &self.server.shard().metrics().connections;
-        connections.closed.increment();
-        connections.open.subtract(1);
+        let shard = self.server.shard();
+        shard.metrics().connections.open.subtract(1);
+        if let End::Moves(to) = end
+            && let Ok(socket) = connection.socket()
+        {
+            self.hand_over(to, socket, connection.client().affinity().moves());
+        } else {
+            shard.metrics().connections.closed.increment();
+            self.loads.leave(shard.id());
+        }
+    }
+
+    /// Has another shard go on with a connection that has nothing under way.
+    fn hand_over(&self, to: ShardId, socket: OwnedFd, moves: u32) {
+        let shard = self.server.shard();
+        self.loads.transfer(shard.id(), to);
+        shard.metrics().connections.moved.increment();
+        let moved = Adoption::Moved { socket, moves: moves + 1 };
+        shard.router().note(to, move |shard| shard.adoptions().hand_over(moved));
     }
 
     /// Closes connections that were idle for `connections.max.idle.ms`, until the task is dropped.
@@ -223,22 +223,4 @@ impl Network {
 fn prepare(stream: &TcpStream) -> Result<SocketAddr, glommio::GlommioError<()>> {
     stream.set_nodelay(true)?;
     stream.peer_addr()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn connections_go_where_there_are_fewest() {
-        let loads = Loads::new(3);
-        let placed: Vec<u16> = (0..6).map(|_| loads.place(ShardId(0)).0).collect();
-        assert_eq!(placed, [0, 1, 2, 0, 1, 2]);
-        loads.leave(ShardId(1));
-        assert_eq!(loads.place(ShardId(2)), ShardId(1));
-        assert_eq!(loads.total(), 6);
-        loads.stay(ShardId(0));
-        loads.stay(ShardId(0));
-        assert_eq!(loads.place(ShardId(0)), ShardId(1));
-    }
 }

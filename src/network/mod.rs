@@ -6,7 +6,9 @@
 mod connection;
 mod frames;
 mod listener;
+mod loads;
 mod response_queue;
 mod send;
 
-pub use listener::{Loads, Network, bind, bind_own, probe};
+pub use listener::{Network, bind, bind_own, probe};
+pub use loads::Loads;

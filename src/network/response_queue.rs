@@ -50,6 +50,13 @@ impl ResponseQueue {
         }
     }
 
+    /// Returns when everything is answered that was asked.
+    pub async fn drained(&self) {
+        while self.open.get() > 0 {
+            self.answered.wait().await;
+        }
+    }
+
     /// The next answer that is owed; waits for one.
     pub async fn next(&self) -> Owed {
         loop {

@@ -22,7 +22,7 @@ use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 
-pub use adoptions::Adoptions;
+pub use adoptions::{Adoption, Adoptions};
 pub use budget::{Budget, Exhausted, Grant};
 pub use coordinators::{AllGroups, Coordinators};
 pub use inbox::{Notice, Notices, ShardInbox, inbox};

@@ -46,7 +46,7 @@ fn topic_id(connection: &mut Connection, topic: &str) -> TopicId {
 }
 
 /// Finds the coordinator, which makes the topic that it needs.
-fn find(connection: &mut Connection, group: &str) {
+pub fn find(connection: &mut Connection, group: &str) {
     let request = FindCoordinatorRequest::default().with_coordinator_keys(vec![text(group)]);
     patiently(|| {
         let response = connection.ask(&request, 4);
@@ -57,7 +57,7 @@ fn find(connection: &mut Connection, group: &str) {
 }
 
 /// Commits one offset with metadata; the partition's error code.
-fn commit(connection: &mut Connection, group: &str, at: (&str, i32, i64), version: i16) -> i16 {
+pub fn commit(connection: &mut Connection, group: &str, at: (&str, i32, i64), version: i16) -> i16 {
     let (topic, partition_index, committed_offset) = at;
     let topic_id = if version >= 10 { topic_id(connection, topic) } else { TopicId::ZERO };
     let request = OffsetCommitRequest {
