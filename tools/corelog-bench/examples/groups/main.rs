@@ -7,11 +7,13 @@
 //! groups HOST:PORT fill GROUPS PARTITIONS     commits an offset for each partition of the topic `many` in each group
 //! groups HOST:PORT loaded GROUPS SINCE_NS     how long after SINCE_NS (ns since 1970) all those groups tell their offsets
 //!
-//! The topic `many` is to be there. Each prints one line of NAME=VALUE words. One thread and one connection for each member, as
-//! each client of a group has its own.
+//! The topic `many` is to be there. Each prints one line of NAME=VALUE words. Members have a connection each, as clients have; those
+//! that gather a thread each as well.
 //!
 //! Key invariant: a member counts when the broker told it its assignment; a commit when it was answered without an error.
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
+
+mod looped;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -22,7 +24,6 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use bytes::Bytes;
 use corelog::protocol::{decode_response, encode_request};
-use hdrhistogram::Histogram;
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::leave_group_request::MemberIdentity;
 use kafka_protocol::messages::offset_commit_request::{
@@ -32,16 +33,20 @@ use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
 use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::{
     ConsumerGroupHeartbeatRequest, FindCoordinatorRequest, GroupId, HeartbeatRequest, JoinGroupRequest,
-    JoinGroupResponse, LeaveGroupRequest, OffsetCommitRequest, OffsetFetchRequest, SyncGroupRequest,
-    TopicName,
+    JoinGroupResponse, LeaveGroupRequest, OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest,
+    SyncGroupRequest, TopicName,
 };
 use kafka_protocol::protocol::{Request, StrBytes};
+
+use looped::{Looped, loops};
 
 const TOPIC: &str = "many";
 const HEARTBEAT: Duration = Duration::from_millis(500);
 const GIVE_UP_AFTER: Duration = Duration::from_secs(120);
 const STACK_BYTES: usize = 128 << 10;
 const COMMITTED_AT_ONCE: usize = 500;
+/// The version of OffsetCommit.
+const COMMIT: i16 = 8;
 /// Groups of each mode have numbers of their own: members of an earlier run may still count as alive.
 const HEARTBEAT_GROUPS: usize = 1_000_000;
 const COMMIT_GROUPS: usize = 2_000_000;
@@ -90,13 +95,18 @@ impl Connection {
     }
 
     fn call<Q: Request>(&mut self, request: &Q, version: i16) -> Q::Response {
-        let frame = encode_request("groups", 1, version, request).unwrap();
-        self.0.write_all(&frame).unwrap();
+        let answer = self.exchange(&encode_request("groups", 1, version, request).unwrap());
+        decode_response::<Q>(&mut Bytes::from(answer), version).unwrap().1
+    }
+
+    /// Sends a frame; returns what answers it, without its size.
+    fn exchange(&mut self, request: &[u8]) -> Vec<u8> {
+        self.0.write_all(request).unwrap();
         let mut size = [0; 4];
         self.0.read_exact(&mut size).unwrap();
-        let mut frame = vec![0; u32::from_be_bytes(size) as usize];
-        self.0.read_exact(&mut frame).unwrap();
-        decode_response::<Q>(&mut Bytes::from(frame), version).unwrap().1
+        let mut answer = vec![0; u32::from_be_bytes(size) as usize];
+        self.0.read_exact(&mut answer).unwrap();
+        answer
     }
 }
 
@@ -334,68 +344,20 @@ fn consumer(address: &str, group: usize, members: usize) {
     }
 }
 
-/// A closed loop on each connection; prints the rate and how long each call took.
-fn loops<F>(address: &str, numbers: std::ops::Range<usize>, seconds: u64, make: impl Fn(usize) -> F)
-where
-    F: FnMut(&mut Connection) + Send + 'static,
-{
-    let connections = numbers.len();
-    let (stop, start) = (Arc::new(AtomicBool::new(false)), Arc::new(Barrier::new(connections + 1)));
-    let threads: Vec<_> = numbers
-        .map(|number| {
-            let (stop, start, mut each) = (stop.clone(), start.clone(), make(number));
-            let group = group_id(number);
-            let address = address.to_owned();
-            std::thread::spawn(move || {
-                // A thread that panics must not leave the others waiting.
-                let _exit = Exit;
-                let mut connection = Connection::to_group(&address, &group);
-                each(&mut connection);
-                let mut waits = Histogram::<u64>::new(3).unwrap();
-                start.wait();
-                while !stop.load(Ordering::Relaxed) {
-                    let began = Instant::now();
-                    each(&mut connection);
-                    waits.record(began.elapsed().as_nanos() as u64).unwrap();
-                }
-                waits
-            })
-        })
-        .collect();
-    start.wait();
-    let began = Instant::now();
-    std::thread::sleep(Duration::from_secs(seconds));
-    stop.store(true, Ordering::Relaxed);
-    let elapsed = began.elapsed().as_secs_f64();
-    let mut all = Histogram::<u64>::new(3).unwrap();
-    for thread in threads {
-        all.add(thread.join().unwrap()).unwrap();
-    }
-    let us = |quantile| all.value_at_quantile(quantile) as f64 / 1e3;
-    println!(
-        "connections={connections} per_second={:.0} count={} p50_us={:.0} p99_us={:.0}",
-        all.len() as f64 / elapsed,
-        all.len(),
-        us(0.5),
-        us(0.99)
-    );
-}
-
 fn heartbeats(address: &str, connections: usize, seconds: u64) {
-    loops(address, HEARTBEAT_GROUPS..HEARTBEAT_GROUPS + connections, seconds, |number| {
-        let (address, mut member) = (address.to_owned(), None);
-        move |connection: &mut Connection| {
-            let (id, generation) = member.get_or_insert_with(|| {
-                let mut member = Member::new(&address, number);
-                let generation = member.join();
-                (member.id, generation)
-            });
-            let request = HeartbeatRequest::default()
-                .with_group_id(group_id(number))
-                .with_generation_id(*generation)
-                .with_member_id(id.clone());
-            assert_eq!(connection.call(&request, 4).error_code, 0);
-        }
+    loops(HEARTBEAT_GROUPS..HEARTBEAT_GROUPS + connections, seconds, |number| {
+        let mut member = Member::new(address, number);
+        let generation = member.join();
+        let request = HeartbeatRequest::default()
+            .with_group_id(group_id(number))
+            .with_generation_id(generation)
+            .with_member_id(member.id);
+        let request = encode_request("groups", 1, 4, &request).unwrap().to_vec();
+        Looped::new(member.connection, request, |mut answer| {
+            let (_, answer) = decode_response::<HeartbeatRequest>(&mut answer, 4).unwrap();
+            assert_eq!(answer.error_code, 0);
+            Some(())
+        })
     });
 }
 
@@ -413,26 +375,38 @@ fn commit_request(group: usize, partitions: impl Iterator<Item = usize>, offset:
     OffsetCommitRequest::default().with_group_id(group_id(group)).with_topics(vec![topic])
 }
 
+/// Whether what was committed is; `None` if the coordinator is not there yet.
+fn committed(answer: &OffsetCommitResponse) -> Option<()> {
+    let mut codes =
+        answer.topics.iter().flat_map(|topic| &topic.partitions).map(|partition| partition.error_code);
+    match codes.find(|code| *code != 0) {
+        None => Some(()),
+        Some(code) if NOT_YET.contains(&code) => None,
+        Some(code) => panic!("commit: error {code}"),
+    }
+}
+
 fn commit(connection: &mut Connection, request: &OffsetCommitRequest) {
-    loop {
-        let answer = connection.call(request, 8);
-        let mut codes =
-            answer.topics.iter().flat_map(|topic| &topic.partitions).map(|partition| partition.error_code);
-        match codes.find(|code| *code != 0) {
-            None => return,
-            Some(code) if NOT_YET.contains(&code) => std::thread::sleep(Duration::from_millis(20)),
-            Some(code) => panic!("commit: error {code}"),
-        }
+    while committed(&connection.call(request, COMMIT)).is_none() {
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
 fn commits(address: &str, connections: usize, seconds: u64) {
-    loops(address, COMMIT_GROUPS..COMMIT_GROUPS + connections, seconds, |number| {
-        let mut offset = 0;
-        move |connection: &mut Connection| {
+    loops(COMMIT_GROUPS..COMMIT_GROUPS + connections, seconds, |number| {
+        let mut offset = 0x1122_3344_5566_7788_i64;
+        let request = commit_request(number, std::iter::once(0), offset);
+        let request = encode_request("groups", 1, COMMIT, &request).unwrap().to_vec();
+        let at = request.windows(8).position(|bytes| bytes == offset.to_be_bytes()).unwrap();
+        let connection = Connection::to_group(address, &group_id(number));
+        let mut looped = Looped::new(connection, request, |mut answer| {
+            committed(&decode_response::<OffsetCommitRequest>(&mut answer, COMMIT).unwrap().1)
+        });
+        looped.change = Box::new(move |request| {
             offset += 1;
-            commit(connection, &commit_request(number, std::iter::once(0), offset));
-        }
+            request[at..at + 8].copy_from_slice(&offset.to_be_bytes());
+        });
+        looped
     });
 }
 
