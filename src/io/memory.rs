@@ -18,8 +18,6 @@ pub const BLOCK_BYTES: u64 = 4096;
 /// The sizes of buffers whose memory comes from a pool and is used again.
 pub const POOLED_BYTES_SMALL: usize = Unit::Page.bytes();
 pub const POOLED_BYTES_LARGE: usize = Unit::Chunk.bytes();
-/// Bytes of a [`ReceiveBuffer`].
-pub const RECEIVE_BYTES: usize = Unit::Receive.bytes();
 
 /// `position` rounded down to a block.
 pub const fn align_down(position: u64) -> u64 {
@@ -141,49 +139,6 @@ impl AppendBuffer {
     pub fn as_slice(&self) -> &[u8] {
         // SAFETY: bytes below `len` are initialised and written by nobody again.
         unsafe { std::slice::from_raw_parts(self.memory.pointer.as_ptr(), self.len) }
-    }
-}
-
-/// Memory that a socket is received into, of [`RECEIVE_BYTES`], from a pool; what it holds at first is unspecified.
-pub struct ReceiveBuffer(Memory);
-
-impl ReceiveBuffer {
-    /// The bytes to receive into.
-    pub fn as_mut_slice(&mut self) -> &mut [u8] {
-        // SAFETY: the memory is mapped and so initialised, and `&mut self` is the only way to it.
-        unsafe { std::slice::from_raw_parts_mut(self.0.pointer.as_ptr(), RECEIVE_BYTES) }
-    }
-
-    /// The bytes, borrowed.
-    pub fn as_slice(&self) -> &[u8] {
-        // SAFETY: the memory is mapped and so initialised; who writes it has `&mut self`.
-        unsafe { std::slice::from_raw_parts(self.0.pointer.as_ptr(), RECEIVE_BYTES) }
-    }
-
-    /// The bytes of `range`, as memory that is written no more. Panics if the range ends above [`RECEIVE_BYTES`].
-    pub fn freeze(self, range: Range<usize>) -> Bytes {
-        Bytes::from_owner(Received(self)).slice(range)
-    }
-}
-
-impl Default for ReceiveBuffer {
-    fn default() -> Self {
-        Self(Memory::new(RECEIVE_BYTES))
-    }
-}
-
-impl std::fmt::Debug for ReceiveBuffer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ReceiveBuffer").finish_non_exhaustive()
-    }
-}
-
-/// A buffer that is full.
-struct Received(ReceiveBuffer);
-
-impl AsRef<[u8]> for Received {
-    fn as_ref(&self) -> &[u8] {
-        self.0.as_slice()
     }
 }
 

@@ -20,8 +20,5 @@ pub use clock::Clock;
 pub use disk::{Disk, DiskLimits, FileFacts, Inspected};
 pub use file::{Access, File, WriteBuffer};
 pub use foreign::{Foreign, Home, StableBytes};
-pub use memory::{
-    AppendBuffer, BLOCK_BYTES, POOLED_BYTES_LARGE, POOLED_BYTES_SMALL, RECEIVE_BYTES, ReceiveBuffer,
-    align_down, align_up,
-};
+pub use memory::{AppendBuffer, BLOCK_BYTES, POOLED_BYTES_LARGE, POOLED_BYTES_SMALL, align_down, align_up};
 pub use simulated::{Failure, Simulated};

@@ -1,5 +1,4 @@
-//! Memory in three sizes that are taken and given back all the time: single pages and whole chunks, for the batch cache, and what
-//! sockets are received into.
+//! Memory in two sizes that the batch cache takes and gives back all the time: single pages, and whole chunks.
 //!
 //! Pages are what a partition that rarely sees a record keeps its newest batches in. A general allocator places a header
 //! before each aligned page, so that two of them lie two pages apart and the space between is lost: with 10,000 idle
@@ -8,7 +7,7 @@
 //! gives it page by page, a fault of 2 MiB stalls the shard (measured: bulk at half the rate).
 //!
 //! Key invariant: a unit is in one list or in one owner's hands. Who frees it need not be who took it: it then joins the list
-//! of that thread. What a thread has too many of goes to a list that all share, mostly without its memory, and is taken from there
+//! of that thread. What a thread has too many of goes to a list that all share, without its memory, and is taken from there
 //! before anything is mapped: so regions, which are never unmapped, are bounded by the most units ever in use.
 
 use std::alloc::{Layout, handle_alloc_error};
@@ -18,21 +17,17 @@ use std::sync::{Mutex, PoisonError};
 
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
 
-/// Which of the sizes.
+/// Which of the two sizes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     Page,
     Chunk,
-    Receive,
 }
-
-/// How many sizes there are.
-const UNITS: usize = 3;
 
 impl Unit {
     /// The unit of exactly `bytes`.
     pub fn of_bytes(bytes: usize) -> Option<Self> {
-        [Self::Page, Self::Chunk, Self::Receive].into_iter().find(|unit| unit.bytes() == bytes)
+        [Self::Page, Self::Chunk].into_iter().find(|unit| unit.bytes() == bytes)
     }
 
     /// Bytes of a unit, which is aligned to pages.
@@ -40,7 +35,6 @@ impl Unit {
         match self {
             Self::Page => 4096,
             Self::Chunk => 512 << 10,
-            Self::Receive => 128 << 10,
         }
     }
 
@@ -48,7 +42,7 @@ impl Unit {
     const fn region_units(self) -> usize {
         match self {
             Self::Page => 64,
-            Self::Chunk | Self::Receive => 4,
+            Self::Chunk => 4,
         }
     }
 
@@ -56,23 +50,14 @@ impl Unit {
     const fn kept_max(self) -> usize {
         match self {
             Self::Page => 1024,
-            Self::Chunk | Self::Receive => 64,
-        }
-    }
-
-    /// Free units that all threads share with their memory: requests that one shard receives and another stores are taken by the one
-    /// thread and freed by the other all the time.
-    const fn shared_kept_max(self) -> usize {
-        match self {
-            Self::Page | Self::Chunk => 0,
-            Self::Receive => 64,
+            Self::Chunk => 64,
         }
     }
 
     /// What all threads share.
     fn shared(self) -> &'static Mutex<Vec<Free>> {
         /// Locked for a moment, once in many units.
-        static SHARED: [Mutex<Vec<Free>>; UNITS] = [const { Mutex::new(Vec::new()) }; UNITS];
+        static SHARED: [Mutex<Vec<Free>>; 2] = [const { Mutex::new(Vec::new()) }; 2];
         &SHARED[self as usize]
     }
 }
@@ -84,7 +69,7 @@ struct Free(NonNull<u8>);
 unsafe impl Send for Free {}
 
 thread_local! {
-    static FREE: [RefCell<Vec<Free>>; UNITS] = const { [const { RefCell::new(Vec::new()) }; UNITS] };
+    static FREE: [RefCell<Vec<Free>>; 2] = const { [const { RefCell::new(Vec::new()) }; 2] };
 }
 
 /// A unit, with whatever is in it.
@@ -143,12 +128,6 @@ pub unsafe fn give(unit: Unit, memory: NonNull<u8>) {
         keep
     });
     if !kept.unwrap_or(false) {
-        let mut shared = unit.shared().lock().unwrap_or_else(PoisonError::into_inner);
-        if shared.len() < unit.shared_kept_max() {
-            shared.push(Free(memory));
-            return;
-        }
-        drop(shared);
         // SAFETY: the memory is mapped, private and unused; it reads as zeros afterwards. Should the system refuse, it stays,
         // which is no harm.
         let _ = unsafe { madvise(memory.as_ptr().cast(), unit.bytes(), Advice::LinuxDontNeed) };
@@ -164,7 +143,7 @@ mod tests {
 
     #[test]
     fn units_are_aligned_distinct_and_used_again() {
-        for unit in [Unit::Page, Unit::Chunk, Unit::Receive] {
+        for unit in [Unit::Page, Unit::Chunk] {
             let taken: Vec<_> = (0..3 * unit.region_units()).map(|_| take(unit)).collect();
             let distinct: HashSet<usize> = taken.iter().map(|memory| memory.as_ptr() as usize).collect();
             assert_eq!(distinct.len(), taken.len());

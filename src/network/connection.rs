@@ -21,7 +21,6 @@ use super::loads::Loads;
 use super::response_queue::{Owed, ResponseQueue};
 use super::send;
 use crate::handlers::{self, Begun, Client, Server};
-use crate::io::ReceiveBuffer;
 use crate::model::{ShardId, TimestampMs};
 use crate::protocol::{HeaderError, parse_header};
 use crate::shard::{Exhausted, Grant};
@@ -109,7 +108,7 @@ impl Connection {
     }
 
     /// Serves the connection until it ends, or has nothing under way and should be at a shard that takes more.
-    pub async fn serve(&self, scratch: &RefCell<ReceiveBuffer>, loads: &Loads) -> End {
+    pub async fn serve(&self, scratch: &RefCell<Vec<u8>>, loads: &Loads) -> End {
         let receive = async { self.receive(scratch, loads).await.unwrap_or_else(|end| end) };
         let send = async { self.send().await.unwrap_or_else(|end| end) };
         let end = futures_lite::future::or(receive, send).await;
@@ -119,7 +118,7 @@ impl Connection {
         end
     }
 
-    async fn receive(&self, scratch: &RefCell<ReceiveBuffer>, loads: &Loads) -> Result<End, End> {
+    async fn receive(&self, scratch: &RefCell<Vec<u8>>, loads: &Loads) -> Result<End, End> {
         let limit = self.server.shard().settings().network.request_bytes_max;
         let mut frames = FrameAssembler::new(limit);
         // Memory of a large request that is still arriving.
@@ -159,11 +158,7 @@ impl Connection {
     }
 
     /// Receives once, into the request under way if it is large, else through the shard's shared buffer.
-    async fn fill(
-        &self,
-        frames: &mut FrameAssembler,
-        scratch: &RefCell<ReceiveBuffer>,
-    ) -> Result<usize, End> {
+    async fn fill(&self, frames: &mut FrameAssembler, scratch: &RefCell<Vec<u8>>) -> Result<usize, End> {
         let mut fed = Ok(());
         let count = poll_fn(|cx| {
             let mut stream = self.stream.borrow_mut();
@@ -176,9 +171,9 @@ impl Connection {
                 return polled;
             }
             let mut scratch = scratch.borrow_mut();
-            let polled = stream.poll_read(cx, scratch.as_mut_slice());
+            let polled = stream.poll_read(cx, &mut scratch);
             if let Poll::Ready(Ok(count)) = polled {
-                fed = frames.take(&mut scratch, count);
+                fed = frames.feed(&scratch[..count]);
             }
             polled
         })

@@ -21,10 +21,11 @@ use slab::Slab;
 use super::connection::{Connection, End};
 use super::loads::Loads;
 use crate::handlers::{Client, Entrance, Server};
-use crate::io::ReceiveBuffer;
 use crate::model::ShardId;
 use crate::shard::{Adoption, Shard};
 
+/// Bytes of the buffer through which a shard's connections receive.
+const SCRATCH_BYTES: usize = 128 * 1024;
 /// How often idle connections are looked for.
 const IDLE_CHECK_PERIOD: Duration = Duration::from_secs(5);
 /// How long to wait after an accept that failed for want of descriptors or memory.
@@ -73,14 +74,14 @@ pub struct Network {
     server: Rc<Server>,
     loads: Arc<Loads>,
     connections: RefCell<Slab<Rc<Connection>>>,
-    /// The buffer through which connections receive.
-    scratch: RefCell<ReceiveBuffer>,
+    scratch: RefCell<Vec<u8>>,
 }
 
 impl Network {
     /// A shard's network, before it listens.
     pub fn new(server: Rc<Server>, loads: Arc<Loads>) -> Rc<Self> {
-        Rc::new(Self { server, loads, connections: RefCell::default(), scratch: RefCell::default() })
+        let scratch = RefCell::new(vec![0; SCRATCH_BYTES]);
+        Rc::new(Self { server, loads, connections: RefCell::default(), scratch })
     }
 
     /// Accepts connections until the task is dropped.
