@@ -4,6 +4,7 @@
 //! router carries, and the control thread only through notices. What clients send is parsed and answered above.
 
 mod adoptions;
+mod answers;
 mod budget;
 mod compaction;
 mod coordinators;
@@ -23,6 +24,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 pub use adoptions::{Adoption, Adoptions};
+pub use answers::{AnswerGrant, Answers};
 pub use budget::{Budget, Exhausted, Grant};
 pub use coordinators::{AllGroups, Coordinators};
 pub use inbox::{Notice, Notices, ShardInbox, inbox};
@@ -41,6 +43,9 @@ use crate::metrics::ShardMetrics;
 use crate::model::{PartitionIndex, ShardId, TimestampMs, TopicId, TopicPartition, owner_shard};
 use crate::storage::Store;
 
+/// Records on their way to consumers may take this part of what requests in hand may take, as a divisor.
+const ANSWERS_SHARE: u64 = 2;
+
 /// What one executor owns.
 pub struct Shard {
     id: ShardId,
@@ -51,6 +56,7 @@ pub struct Shard {
     router: Router<Shard>,
     waits: Waits,
     budget: Budget,
+    answers: Rc<Answers>,
     adoptions: Adoptions,
     coordinators: Coordinators,
     metrics: Arc<ShardMetrics>,
@@ -82,6 +88,7 @@ impl Shard {
             router: Router::new(id, shards),
             waits: Waits::default(),
             budget: Budget::new(request_bytes_max),
+            answers: Answers::new(request_bytes_max / ANSWERS_SHARE),
             adoptions: Adoptions::default(),
             coordinators,
             metrics,
@@ -137,6 +144,11 @@ impl Shard {
     /// Memory for requests.
     pub fn budget(&self) -> &Budget {
         &self.budget
+    }
+
+    /// Memory for records on their way to consumers.
+    pub fn answers(&self) -> &Rc<Answers> {
+        &self.answers
     }
 
     /// Sockets handed over by other shards.
