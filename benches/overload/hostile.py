@@ -33,8 +33,7 @@ CHUNK = bytes(256 << 10)
 # A small window, so that the broker keeps what this client does not read.
 RECEIVE_WINDOW_BYTES = 16 << 10
 TURN_S = 0.1
-# Slow connections begin one after another, so that what they pin at the end of the log differs.
-BEGIN_EACH_S = 0.25
+BEGIN_EACH_S = 0.05
 ANSWER_TIMEOUT_S = 10
 # How far before its end a slow connection reads each partition: about an answer of 55 MB, of records of 1 KB in 16 partitions.
 TAIL_RECORDS = 3000

@@ -37,6 +37,7 @@ USUAL_SHARE=5
 WITNESS_RATE=500
 FLAT_PERCENT=110
 FLAT_SECONDS_MIN=30
+HOSTILE_FIRST_S=4
 # Bulk ends at this volume, whatever the time.
 BULK_VOLUME=14GB
 # In the whole broker, whatever is written: topics of 16 partitions keep 4 GB.
@@ -151,14 +152,17 @@ measure() { # shape, seconds
   offered=$(($(rate "$1-sustained") * TIMES))
   produce "$1-usual" --topic "$1-calm" "${options[@]}" --connections 16 --in-flight 8 --rate "$usual" --warm-up 1 --duration 5
   create "$1-overload" "${RETENTION[@]}"
+  # First: what they ask for is a broker's that has time.
+  python3 "$HOSTILE" "$ADDRESS" "$1-calm" "$PARTITIONS" $(($2 + HOSTILE_FIRST_S)) --slow "$SLOW" --stalled "$STALLED" >"$OUT/$1-hostile" &
+  hostile=$!
+  CLIENTS=("$hostile")
+  sleep "$HOSTILE_FIRST_S"
   create "$1-witness"
   keep_metrics "$1-before"
   say "$1: $offered records/s for $2 s"
   "$BENCH" produce --bootstrap-server "$ADDRESS" --quiet --verify --topic "$1-witness" --partitions "$PARTITIONS" --record-size 1000 \
     --connections 4 --rate "$WITNESS_RATE" --warm-up 0 --duration "$2" --accept-missed-rate --out "$OUT/$1-witness" >"$OUT/$1-witness.out" 2>&1 &
   witness=$!
-  python3 "$HOSTILE" "$ADDRESS" "$1-overload" "$PARTITIONS" "$2" --slow "$SLOW" --stalled "$STALLED" >"$OUT/$1-hostile" &
-  hostile=$!
   produce "$1-overload" --topic "$1-overload" "${options[@]}" --connections 64 --in-flight 64 --rate "$offered" --warm-up 0 \
     --duration "$2" --volume "$BULK_VOLUME" &
   load=$!
