@@ -43,9 +43,6 @@ use crate::metrics::ShardMetrics;
 use crate::model::{PartitionIndex, ShardId, TimestampMs, TopicId, TopicPartition, owner_shard};
 use crate::storage::Store;
 
-/// Records on their way to consumers may take this part of what requests in hand may take, as a divisor.
-const ANSWERS_SHARE: u64 = 2;
-
 /// What one executor owns.
 pub struct Shard {
     id: ShardId,
@@ -56,7 +53,6 @@ pub struct Shard {
     router: Router<Shard>,
     waits: Waits,
     budget: Budget,
-    answers: Rc<Answers>,
     adoptions: Adoptions,
     coordinators: Coordinators,
     metrics: Arc<ShardMetrics>,
@@ -88,7 +84,6 @@ impl Shard {
             router: Router::new(id, shards),
             waits: Waits::default(),
             budget: Budget::new(request_bytes_max),
-            answers: Answers::new(request_bytes_max / ANSWERS_SHARE),
             adoptions: Adoptions::default(),
             coordinators,
             metrics,
@@ -148,7 +143,7 @@ impl Shard {
 
     /// Memory for records on their way to consumers.
     pub fn answers(&self) -> &Rc<Answers> {
-        &self.answers
+        self.budget.answers()
     }
 
     /// Sockets handed over by other shards.
