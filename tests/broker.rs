@@ -24,6 +24,8 @@ mod offsets;
 mod requests;
 #[path = "broker/share.rs"]
 mod share;
+#[path = "broker/slow.rs"]
+mod slow;
 #[path = "broker/waiting.rs"]
 mod waiting;
 

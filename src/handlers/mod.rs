@@ -102,7 +102,7 @@ pub async fn begin(server: &Rc<Server>, client: &Rc<Client>, header: RequestHead
         return produce::begin(server, client, header, body).await;
     }
     let (server, client) = (server.clone(), client.clone());
-    Begun::pending(async move {
+    Begun::later(async move {
         if header.api == ApiKey::Fetch {
             // Its session is this shard's.
             client.affinity().pin();

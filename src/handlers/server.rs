@@ -21,7 +21,7 @@ use crate::cluster::ControllerHandle;
 use crate::metadata::Presentation;
 use crate::model::BrokerId;
 use crate::protocol::api_versions::Feature;
-use crate::shard::{Shard, Sharer};
+use crate::shard::{AnswerGrant, Shard, Sharer};
 
 /// One shard's side of the protocol.
 pub struct Server {
@@ -153,17 +153,19 @@ impl Client {
 #[derive(Debug, Default)]
 pub struct Response {
     pub slices: SmallVec<[Bytes; 1]>,
+    /// The memory of the record batches, given back when the client has taken them.
+    pub held: Option<AnswerGrant>,
 }
 
 impl From<Bytes> for Response {
     fn from(bytes: Bytes) -> Self {
-        Self { slices: SmallVec::from_elem(bytes, 1) }
+        Self { slices: SmallVec::from_elem(bytes, 1), held: None }
     }
 }
 
 impl From<Vec<Bytes>> for Response {
     fn from(slices: Vec<Bytes>) -> Self {
-        Self { slices: slices.into() }
+        Self { slices: slices.into(), held: None }
     }
 }
 
@@ -184,6 +186,8 @@ type Pending = std::pin::Pin<Box<dyn Future<Output = Outcome>>>;
 pub enum Begun {
     Ready(Option<Outcome>),
     Pending(Pending),
+    /// Nothing of it has happened yet.
+    Later(Pending),
 }
 
 impl Begun {
@@ -202,19 +206,47 @@ impl Begun {
         Self::Pending(Box::pin(future))
     }
 
+    /// A request that runs when its turn has come. It may hold what others wait for, such as a place on the device, so it is
+    /// never begun and left: a connection whose client does not read would keep that.
+    pub fn later(future: impl Future<Output = Outcome> + 'static) -> Self {
+        Self::Later(Box::pin(future))
+    }
+
     /// Waits for the outcome; to be called once.
     pub async fn outcome(&mut self) -> Outcome {
         match self {
             Self::Ready(outcome) => outcome.take().unwrap_or(Outcome::Silent),
-            Self::Pending(future) => future.await,
+            Self::Pending(future) | Self::Later(future) => future.await,
         }
     }
 
-    /// The outcome, if it is there already.
+    /// The outcome, if it is there already. Does not begin what runs later.
     pub async fn outcome_now(&mut self) -> Option<Outcome> {
         match self {
             Self::Ready(outcome) => outcome.take(),
             Self::Pending(future) => futures_lite::future::poll_once(future).await,
+            Self::Later(_) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_runs_later_is_not_begun_by_asking_whether_it_is_there() {
+        let begun = Rc::new(Cell::new(false));
+        let begins = begun.clone();
+        let mut request = Begun::later(async move {
+            begins.set(true);
+            Outcome::Silent
+        });
+        futures_lite::future::block_on(async {
+            assert!(request.outcome_now().await.is_none());
+            assert!(!begun.get());
+            assert!(matches!(request.outcome().await, Outcome::Silent));
+            assert!(begun.get());
+        });
     }
 }

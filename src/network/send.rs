@@ -11,6 +11,7 @@ use rustix::net::{SendAncillaryBuffer, SendFlags};
 use smallvec::SmallVec;
 
 use crate::handlers::Outcome;
+use crate::shard::AnswerGrant;
 
 /// Slices per vectored send; the kernel takes at most 1,024.
 const SLICES_MAX: usize = 64;
@@ -23,6 +24,8 @@ pub const TURN_BYTES_MAX: usize = 256 << 10;
 pub struct Batch {
     slices: VecDeque<Bytes>,
     bytes: usize,
+    /// The memory of the records among them.
+    held: Vec<AnswerGrant>,
 }
 
 impl Batch {
@@ -30,6 +33,7 @@ impl Batch {
     pub fn add(&mut self, outcome: Outcome) -> Option<String> {
         match outcome {
             Outcome::Respond(response) => {
+                self.held.extend(response.held);
                 for slice in response.slices {
                     self.bytes += slice.len();
                     self.slices.push_back(slice);

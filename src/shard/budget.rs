@@ -10,11 +10,17 @@ use std::time::Duration;
 use glommio::GlommioError;
 use glommio::sync::{Semaphore, StaticPermit};
 
+use super::answers::Answers;
+
 /// How long a connection may wait for memory before it is closed.
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
-/// Bytes that requests may occupy.
+/// Records on their way to consumers may take this part of what requests in hand may take, as a divisor.
+const ANSWERS_SHARE: u64 = 2;
+
+/// Bytes that requests may occupy, and beside them answers.
 pub struct Budget {
+    answers: Rc<Answers>,
     total: u64,
     free: Rc<Semaphore>,
 }
@@ -30,7 +36,8 @@ pub struct Exhausted;
 impl Budget {
     /// A budget of `total` bytes.
     pub fn new(total: u64) -> Self {
-        Self { total: total.max(1), free: Rc::new(Semaphore::new(total.max(1))) }
+        let answers = Answers::new(total / ANSWERS_SHARE);
+        Self { answers, total: total.max(1), free: Rc::new(Semaphore::new(total.max(1))) }
     }
 
     /// Takes `bytes`, at most the whole budget; waits while others hold them.
@@ -48,7 +55,12 @@ impl Budget {
         glommio::timer::timeout(WAIT_MAX, wait).await.map_err(|_: GlommioError<()>| Exhausted)
     }
 
-    /// Bytes that are taken.
+    /// Memory for records on their way to consumers.
+    pub fn answers(&self) -> &Rc<Answers> {
+        &self.answers
+    }
+
+    /// Bytes that requests have taken.
     pub fn used_bytes(&self) -> u64 {
         self.total - self.free.available().min(self.total)
     }

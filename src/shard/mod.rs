@@ -4,6 +4,7 @@
 //! router carries, and the control thread only through notices. What clients send is parsed and answered above.
 
 mod adoptions;
+mod answers;
 mod budget;
 mod compaction;
 mod coordinators;
@@ -23,6 +24,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 pub use adoptions::{Adoption, Adoptions};
+pub use answers::{AnswerGrant, Answers};
 pub use budget::{Budget, Exhausted, Grant};
 pub use coordinators::{AllGroups, Coordinators};
 pub use inbox::{Notice, Notices, ShardInbox, inbox};
@@ -137,6 +139,11 @@ impl Shard {
     /// Memory for requests.
     pub fn budget(&self) -> &Budget {
         &self.budget
+    }
+
+    /// Memory for records on their way to consumers.
+    pub fn answers(&self) -> &Rc<Answers> {
+        self.budget.answers()
     }
 
     /// Sockets handed over by other shards.

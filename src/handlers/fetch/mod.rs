@@ -19,12 +19,13 @@ pub use session::SessionCache;
 use session::{Answered, FetchKey, Fetching, PartitionFetch, SessionError, SessionRequest, TopicRef};
 
 use super::topics::text;
-use super::{Outcome, Server, malformed};
+use super::{Outcome, Response, Server, malformed};
 use crate::metadata::Node;
 use crate::metrics::Stage;
 use crate::model::{LeaderEpoch, Offset, PartitionIndex, TopicId, TopicPartition};
 use crate::protocol::fetch_response::{FetchAnswer, NodeEndpoint, TopicAnswer, encode};
 use crate::protocol::{ErrorCode, RequestHeader, decode};
+use crate::shard::AnswerGrant;
 use read::{Limits, Target};
 
 /// From this version on topics are named by id (KIP-516).
@@ -43,12 +44,12 @@ pub async fn handle(server: &Rc<Server>, header: RequestHeader, mut body: Bytes)
         Ok(request) => request,
         Err(error) => return malformed(&header, &error),
     };
-    let answer = answer(server, &header, request, received).await;
+    let (answer, held) = answer(server, &header, request, received).await;
     let responding = Instant::now();
     let encoded = encode(&header, &answer);
     server.shard().metrics().stages.record(Stage::FetchRespond, responding.elapsed());
     match encoded {
-        Ok(slices) => Outcome::Respond(slices.into()),
+        Ok(slices) => Outcome::Respond(Response { slices: slices.into(), held }),
         Err(error) => Outcome::Close(format!("the answer to Fetch cannot be encoded: {error}")),
     }
 }
@@ -58,7 +59,7 @@ async fn answer(
     header: &RequestHeader,
     request: FetchRequest,
     received: Instant,
-) -> FetchAnswer {
+) -> (FetchAnswer, Option<AnswerGrant>) {
     let by_id = header.version >= TOPIC_IDS_FROM;
     // Without sessions every request is a full one that asks for none.
     let (session_id, session_epoch) =
@@ -75,16 +76,16 @@ async fn answer(
     let begun = server.sessions.borrow_mut().begin(asked, now);
     let fetching = match begun {
         Ok(fetching) => fetching,
-        Err(error) => return refused(error, 0),
+        Err(error) => return (refused(error, 0), None),
     };
     server.shard().metrics().stages.record(Stage::FetchReceive, received.elapsed());
     let targets = read::resolve(server, &fetching, limits.reader);
-    let targets = wait_for_enough(server, targets, limits).await;
+    let (targets, held) = wait_for_enough(server, targets, limits).await;
     let mut answer = finish(server, &fetching, targets);
     if header.version >= LEADERS_FROM {
         name_leaders(server, &mut answer);
     }
-    answer
+    (answer, Some(held))
 }
 
 /// Tells a client that asked as a replica, or with an old epoch, who leads (KIP-951). If that is this broker, the client has
@@ -119,18 +120,28 @@ fn endpoint(node: Node) -> NodeEndpoint {
     }
 }
 
-/// Reads, and reads again when there is news, until there is enough to answer with or the time is over.
-async fn wait_for_enough(server: &Rc<Server>, mut targets: Vec<Target>, limits: Limits) -> Vec<Target> {
+/// Reads, and reads again when there is news, until there is enough to answer with or the time is over. While it waits it holds
+/// no records.
+async fn wait_for_enough(
+    server: &Rc<Server>,
+    mut targets: Vec<Target>,
+    limits: Limits,
+) -> (Vec<Target>, AnswerGrant) {
     let deadline = Instant::now() + limits.max_wait;
     loop {
         let reading = Instant::now();
+        let mut held = server.shard().answers().reserve(limits.bytes_max);
+        let limits = limits.within(held.bytes());
         read::all(server, &mut targets, limits).await;
+        held.shrink_to(read::bytes(&targets));
         server.shard().metrics().stages.record(Stage::FetchRead, reading.elapsed());
         let settled = read::must_answer(&targets) || read::bytes(&targets) >= limits.min_bytes;
         let left = deadline.saturating_duration_since(Instant::now());
         if settled || left.is_zero() || targets.is_empty() {
-            return targets;
+            return (targets, held);
         }
+        read::let_go(&mut targets);
+        drop(held);
         let wait = read::watch(server, &targets);
         let in_time = glommio::timer::timeout(left, async {
             wait.news().await;

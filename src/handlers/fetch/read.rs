@@ -51,6 +51,13 @@ impl Limits {
             reader: Reader { replica: replica(request, version), version, bytes_max: request.max_bytes },
         }
     }
+
+    /// These limits for an answer of at most `bytes_max`. As little is enough to answer with then.
+    pub fn within(self, bytes_max: usize) -> Self {
+        let bytes_max = self.bytes_max.min(bytes_max);
+        // One batch comes all the same, and is waited for.
+        Self { bytes_max, min_bytes: self.min_bytes.min(bytes_max.max(1)), ..self }
+    }
 }
 
 /// The replica id moved into a structure of its own with version 15 (KIP-903).
@@ -135,6 +142,13 @@ pub fn resolve(server: &Server, fetching: &Fetching, reader: Reader) -> Vec<Targ
 /// Bytes that were read.
 pub fn bytes(targets: &[Target]) -> usize {
     targets.iter().map(|target| target.answer.records_bytes()).sum()
+}
+
+/// Drops the records that were read.
+pub fn let_go(targets: &mut [Target]) {
+    for target in targets {
+        target.answer.records.clear();
+    }
 }
 
 /// Whether the answer must not wait: a read failed, the reader's log departs from ours, or nothing can be waited for.

@@ -1,0 +1,79 @@
+//! Consumers that ask for much and do not read what they get: what they keep from others.
+
+use std::time::Duration;
+
+use kafka_protocol::messages::FetchRequest;
+
+use crate::requests::{FETCH, PRODUCE, batch, create, fetch, fetched, produce, produced};
+use crate::support::{Broker, Connection};
+
+const BATCHES: i64 = 40;
+const BATCH_BYTES: usize = 50_000;
+/// Requests of each; the answers to them are more than sockets take.
+const PIPELINED: usize = 200;
+/// Nothing has moved for so long: whoever could be answered is.
+const QUIET: Duration = Duration::from_millis(500);
+
+/// A broker with batches in two partitions, and a start since then: nothing of them is in memory.
+fn cold(settings: &[&str]) -> Broker {
+    let mut broker = Broker::start(settings);
+    let mut producer = broker.connect();
+    assert_eq!(create(&mut producer, "cold"), 2);
+    let value = "x".repeat(BATCH_BYTES);
+    for turn in 0..2 * BATCHES {
+        let response = producer.ask(&produce("cold", (turn % 2) as i32, batch(&[&value]), -1), PRODUCE);
+        assert_eq!(produced(&response).error_code, 0);
+    }
+    assert!(broker.stop().1);
+    broker.restart(settings)
+}
+
+/// Connections that fetch the last `batches` of each partition again and again, none of which is read. Returns when nothing
+/// moves any more.
+fn stuck(broker: &Broker, connections: usize, batches: i64) -> Vec<Connection> {
+    let offset = BATCHES - batches;
+    let open = |_| {
+        let mut connection = broker.connect();
+        for _ in 0..PIPELINED {
+            connection.send(&fetch("cold", &[(0, offset), (1, offset)], 0, 1), FETCH);
+        }
+        connection
+    };
+    let connections = (0..connections).map(open).collect();
+    broker.wait_until("nobody reads", |broker| {
+        let before = broker.metric("corelog_sent_bytes_total");
+        std::thread::sleep(QUIET);
+        broker.metric("corelog_sent_bytes_total") == before
+    });
+    connections
+}
+
+/// Bytes of the batches in one answer.
+fn ask(consumer: &mut Connection) -> u32 {
+    let response = consumer.ask::<FetchRequest>(&fetch("cold", &[(0, 0), (1, 0)], 0, 1), FETCH);
+    fetched(&response).iter().map(|header| header.size_bytes).sum()
+}
+
+#[test]
+fn who_does_not_read_keeps_no_place_on_the_device() {
+    let broker = cold(&["num.partitions=2"]);
+    // More on each shard than reads of one kind in flight there. Their answers are small, so that several would be sent together.
+    let slow = stuck(&broker, 64, 1);
+    assert!(ask(&mut broker.connect()) > 0);
+    drop(slow);
+}
+
+#[test]
+fn who_does_not_read_makes_answers_smaller_and_keeps_none_away() {
+    // Two shards; half of that for answers: 2 MiB each.
+    let memory = ["socket.request.max.bytes=1048576", "queued.max.request.bytes=8388608"];
+    let broker = cold(&["num.partitions=2", memory[0], memory[1]]);
+    let slow = stuck(&broker, 16, BATCHES);
+    let mut consumer = broker.connect();
+    let meanwhile = ask(&mut consumer);
+    assert!(meanwhile as usize >= BATCH_BYTES, "one batch at least");
+    drop(slow);
+    broker.wait_until("they are gone", |broker| broker.metric("corelog_connections_open") == 1.0);
+    let after = ask(&mut consumer);
+    assert!(after >= 2 * meanwhile, "{after} B alone, {meanwhile} B beside consumers that do not read");
+}
