@@ -11,6 +11,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_lite::{AsyncRead, AsyncWrite};
@@ -23,12 +24,15 @@ use super::send;
 use crate::handlers::{self, Begun, Client, Server};
 use crate::model::{ShardId, TimestampMs};
 use crate::protocol::{HeaderError, parse_header};
-use crate::shard::{Exhausted, Grant};
+use crate::shard::{Arriving, Exhausted};
 
 /// Answers that are ready together are sent together up to about this size.
 const COALESCED_BYTES_MAX: usize = 256 * 1024;
 /// A half-received request above this size counts against the shard's memory budget.
 const UNCOUNTED_BYTES_MAX: usize = 64 * 1024;
+
+/// How long a client may take nothing of what it is sent, if others wait for memory. Shorter than they wait.
+const UNREAD_MAX: Duration = Duration::from_secs(10);
 
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +49,8 @@ pub enum End {
     Memory(#[from] Exhausted),
     #[error("{0}")]
     Request(String),
+    #[error("the client has not read its answers for {} s, while others wait for the memory of its requests", UNREAD_MAX.as_secs())]
+    Unread,
     #[error("it goes on at shard {}", .0.0)]
     Moves(ShardId),
 }
@@ -122,26 +128,24 @@ impl Connection {
         let limit = self.server.shard().settings().network.request_bytes_max;
         let mut frames = FrameAssembler::new(limit);
         // Memory of a large request that is still arriving.
-        let mut held: Vec<Grant> = vec![];
-        let mut held_bytes = 0;
+        let mut held = Arriving::default();
         loop {
+            let coming = frames.coming_bytes();
+            if coming > held.bytes() + UNCOUNTED_BYTES_MAX {
+                self.server.shard().budget().take_arriving(&mut held, coming).await?;
+            }
             let count = self.fill(&mut frames, scratch).await?;
             if count == 0 {
                 return Ok(End::Closed);
             }
             self.active.set(self.server.shard().now());
             self.server.shard().metrics().traffic.received_bytes.add(count as u64);
-            if frames.held_bytes() > held_bytes + UNCOUNTED_BYTES_MAX {
-                let more = frames.held_bytes() - held_bytes;
-                held.push(self.server.shard().budget().take(more).await?);
-                held_bytes += more;
-            }
             while let Some(frame) = frames.next() {
-                if frames.held_bytes() == 0 {
-                    held.clear();
-                    held_bytes = 0;
-                }
+                // It counts as arriving until it counts as a whole one.
                 self.begin(frame).await?;
+                if frames.held_bytes() == 0 {
+                    held = Arriving::default();
+                }
             }
             if !frames.is_mid_frame()
                 && let Some(to) = self.better_place(loads)
@@ -236,6 +240,23 @@ impl Connection {
         }
     }
 
+    /// Sends some of `bytes` when the client takes more. One that takes nothing while requests of its own hold memory that
+    /// others wait for is given up.
+    async fn write_when_ready(&self, bytes: &[u8]) -> Result<usize, End> {
+        loop {
+            let write = poll_fn(|cx| {
+                let mut stream = self.stream.borrow_mut();
+                Pin::new(&mut *stream).poll_write(cx, bytes)
+            });
+            let written = async { Ok(write.await) };
+            match glommio::timer::timeout(UNREAD_MAX, written).await {
+                Ok(written) => return Ok(written?),
+                Err(_) if self.server.shard().budget().is_short() => return Err(End::Unread),
+                Err::<_, glommio::GlommioError<()>>(_) => {}
+            }
+        }
+    }
+
     /// Sends all of `batch`, with vectored sends straight from the slices.
     async fn write(&self, mut batch: send::Batch) -> Result<(), End> {
         while !batch.is_empty() {
@@ -246,14 +267,7 @@ impl Connection {
             let sent = match sent {
                 Ok(sent) => sent,
                 Err(rustix::io::Errno::INTR) => continue,
-                Err(rustix::io::Errno::AGAIN) => {
-                    let front = batch.front();
-                    poll_fn(|cx| {
-                        let mut stream = self.stream.borrow_mut();
-                        Pin::new(&mut *stream).poll_write(cx, &front)
-                    })
-                    .await?
-                }
+                Err(rustix::io::Errno::AGAIN) => self.write_when_ready(&batch.front()).await?,
                 Err(error) => return Err(End::Io(error.into())),
             };
             self.server.shard().metrics().traffic.sent_bytes.add(sent as u64);

@@ -62,6 +62,14 @@ impl FrameAssembler {
         self.partial.as_ref().map_or(0, |partial| partial.bytes.len())
     }
 
+    /// Bytes of memory that the frame under way will occupy once more of it is received directly.
+    pub fn coming_bytes(&self) -> usize {
+        self.partial.as_ref().map_or(0, |partial| {
+            let grows = partial.is_direct() && partial.room() == 0;
+            if grows { partial.grown(0) } else { partial.bytes.len() }
+        })
+    }
+
     /// Whether bytes of an unfinished frame are here.
     pub fn is_mid_frame(&self) -> bool {
         self.size_filled > 0 || self.partial.is_some()
@@ -70,7 +78,7 @@ impl FrameAssembler {
     /// Where the next bytes should be received directly, if a large frame is under way. Call [`Self::received`] after.
     pub fn direct(&mut self) -> Option<&mut [u8]> {
         let partial = self.partial.as_mut()?;
-        if partial.size - partial.filled < DIRECT_BYTES_MIN {
+        if !partial.is_direct() {
             return None;
         }
         partial.grow(0);
@@ -137,14 +145,24 @@ impl FrameAssembler {
 }
 
 impl Partial {
-    /// Makes room for at least `coming` more bytes and some to receive into, within the frame's size.
+    fn is_direct(&self) -> bool {
+        self.size - self.filled >= DIRECT_BYTES_MIN
+    }
+
+    fn room(&self) -> usize {
+        self.bytes.len() - self.filled
+    }
+
+    /// The bytes after room was made for `coming` more and some to receive into, within the frame's size.
+    fn grown(&self, coming: usize) -> usize {
+        (self.filled * 2).max(self.filled + coming).max(GROWTH_BYTES_MIN).min(self.size)
+    }
+
+    /// Makes room for at least `coming` more bytes.
     fn grow(&mut self, coming: usize) {
-        let room = self.bytes.len() - self.filled;
-        if room >= coming.max(1) {
-            return;
+        if self.room() < coming.max(1) {
+            self.bytes.resize(self.grown(coming), 0);
         }
-        let wanted = (self.filled * 2).max(self.filled + coming).max(GROWTH_BYTES_MIN);
-        self.bytes.resize(wanted.min(self.size), 0);
     }
 }
 
@@ -173,10 +191,12 @@ mod tests {
     fn memory_follows_what_arrived_not_what_was_announced() {
         let mut assembler = FrameAssembler::new(u32::MAX);
         assembler.feed(&(100 * 1024 * 1024i32).to_be_bytes()).unwrap();
-        assert_eq!(assembler.held_bytes(), 0);
+        assert_eq!((assembler.held_bytes(), assembler.coming_bytes()), (0, GROWTH_BYTES_MIN));
         let room = assembler.direct().unwrap().len();
         assert_eq!(room, GROWTH_BYTES_MIN);
+        assert_eq!(assembler.coming_bytes(), assembler.held_bytes());
         assembler.received(room);
+        assert_eq!((assembler.held_bytes(), assembler.coming_bytes()), (room, 2 * room));
         assert_eq!(assembler.direct().unwrap().len(), GROWTH_BYTES_MIN);
     }
 

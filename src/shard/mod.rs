@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 pub use adoptions::{Adoption, Adoptions};
 pub use answers::{AnswerGrant, Answers};
-pub use budget::{Budget, Exhausted, Grant};
+pub use budget::{Arriving, Budget, Exhausted, Grant};
 pub use coordinators::{AllGroups, Coordinators};
 pub use inbox::{Notice, Notices, ShardInbox, inbox};
 pub use requests::{AppendAnswer, AppendAnswers, AppendEntry, ReadAnswers, ReadEntry};

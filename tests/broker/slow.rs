@@ -1,5 +1,7 @@
-//! Consumers that ask for much and do not read what they get: what they keep from others.
+//! Clients that ask for much and do not read what they get, or send half of a request: what they keep from others.
 
+use std::io::Write;
+use std::net::TcpStream;
 use std::time::Duration;
 
 use kafka_protocol::messages::FetchRequest;
@@ -76,4 +78,61 @@ fn who_does_not_read_makes_answers_smaller_and_keeps_none_away() {
     broker.wait_until("they are gone", |broker| broker.metric("corelog_connections_open") == 1.0);
     let after = ask(&mut consumer);
     assert!(after >= 2 * meanwhile, "{after} B alone, {meanwhile} B beside consumers that do not read");
+}
+
+#[test]
+fn requests_that_are_half_here_keep_none_away_and_huge_ones_come_through() {
+    const REQUEST_BYTES: usize = 6 << 20;
+    const STALLED: usize = 12;
+    // Two shards: 1.5 MiB each for whole requests, as much for those that are arriving.
+    let settings = ["socket.request.max.bytes", "queued.max.request.bytes", "message.max.bytes"];
+    let settings = settings.map(|setting| format!("{setting}={REQUEST_BYTES}"));
+    let broker = Broker::start(&settings.each_ref().map(String::as_str));
+    let mut producer = broker.connect();
+    create(&mut producer, "busy");
+    let huge = batch(&[&"x".repeat(REQUEST_BYTES - (1 << 20))]);
+    assert_eq!(produced(&producer.ask(&produce("busy", 0, huge, -1), PRODUCE)).error_code, 0);
+    let stall = |_| {
+        let mut half = TcpStream::connect(broker.address).unwrap();
+        half.set_write_timeout(Some(QUIET)).unwrap();
+        half.write_all(&(REQUEST_BYTES as u32).to_be_bytes()).unwrap();
+        // The broker need not take all of it.
+        let _ = half.write_all(&vec![0; REQUEST_BYTES / 2]);
+        half
+    };
+    let stalled: Vec<TcpStream> = (0..STALLED).map(stall).collect();
+    // On both shards, since connections are evened out.
+    for mut producer in [broker.connect(), broker.connect()] {
+        let response = producer.ask(&produce("busy", 0, batch(&[&"x".repeat(BATCH_BYTES)]), -1), PRODUCE);
+        assert_eq!(produced(&response).error_code, 0);
+    }
+    drop(stalled);
+}
+
+#[test]
+fn who_does_not_read_and_holds_the_memory_of_requests_is_closed_for_those_who_wait() {
+    const BUDGET: &str = "6000000";
+    const REQUEST_BYTES: usize = 500_000;
+    let settings = ["queued.max.request.bytes", "socket.request.max.bytes", "message.max.bytes"];
+    let settings = settings.map(|setting| format!("{setting}={BUDGET}"));
+    let mut settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+    settings.push("num.partitions=2");
+    let broker = cold(&settings);
+    let mut unread = stuck(&broker, 2, BATCHES);
+    for connection in &mut unread {
+        // Their answers wait behind those that nobody reads.
+        let large = produce("cold", 0, batch(&[&"x".repeat(REQUEST_BYTES)]), -1);
+        connection.give_up_sending_after(QUIET);
+        for _ in 0..20 {
+            if connection.try_send(&large, PRODUCE).is_err() {
+                break;
+            }
+        }
+    }
+    // On both shards, since connections are evened out.
+    for mut producer in [broker.connect(), broker.connect()] {
+        let response = producer.ask(&produce("cold", 1, batch(&[&"x".repeat(BATCH_BYTES)]), -1), PRODUCE);
+        assert_eq!(produced(&response).error_code, 0);
+    }
+    assert!(broker.metric("corelog_connections_closed_total") >= 1.0);
 }

@@ -159,6 +159,11 @@ impl Connection {
         Ok(Self { stream, next: 0 })
     }
 
+    /// From now on sending fails when the broker takes nothing for so long.
+    pub fn give_up_sending_after(&mut self, wait: Duration) {
+        self.stream.set_write_timeout(Some(wait)).unwrap();
+    }
+
     /// Sends a request without waiting; returns its correlation id.
     pub fn send<Q: Request>(&mut self, request: &Q, version: i16) -> i32 {
         self.try_send(request, version).unwrap()
