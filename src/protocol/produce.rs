@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use std::ops::RangeInclusive;
 
 use super::message::{self, Counted, Format, Sink};
-use super::shape::{ShapeError, Walk};
+use super::shape::Walk;
 use super::{DecodeError, EncodeError, ErrorCode, RequestHeader, frame::SIZE_PREFIX_BYTES};
 use crate::model::{Offset, PartitionIndex, TimestampMs, TopicId};
 
@@ -20,7 +20,7 @@ const VERSIONS: RangeInclusive<i16> = 3..=13;
 /// Compact lengths and tagged fields (KIP-482).
 const FLEXIBLE_FROM: i16 = 9;
 /// Topics have ids instead of names (KIP-516).
-const TOPIC_IDS_FROM: i16 = 13;
+pub const TOPIC_IDS_FROM: i16 = 13;
 /// Answers say where a partition's log starts.
 const LOG_START_FROM: i16 = 5;
 /// Answers say which records are at fault (KIP-467).
