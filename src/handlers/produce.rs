@@ -3,7 +3,7 @@
 //! Key invariants: everything that can be refused without a log is refused here, on the connection's shard, checksum
 //! included; the batches of one request travel to each owning shard as one message. Batches are in their logs, in the
 //! order of the connection's requests, when [`begin`] returns; the answer waits until they are durable. A request with one
-//! partition of this shard, which most are, has one thing on the heap: the future of its answer.
+//! partition of this shard, as most have, takes two allocations: the future of its answer, and the answer's bytes.
 
 mod answer;
 mod check;

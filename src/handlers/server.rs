@@ -140,7 +140,8 @@ pub struct Response {
 
 impl From<Bytes> for Response {
     fn from(bytes: Bytes) -> Self {
-        Self { slices: SmallVec::from_elem(bytes, 1) }
+        // `from_elem` would clone them, which is an allocation of its own.
+        Self { slices: SmallVec::from_buf([bytes]) }
     }
 }
 

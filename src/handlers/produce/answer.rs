@@ -57,14 +57,11 @@ impl Answer {
 
     /// Adds a partition to the last topic. Each is added once.
     pub fn add(&mut self, partition: PartitionIndex) -> Place {
-        if self.topics.is_empty() {
-            self.begin_topic(Bytes::new(), TopicId::ZERO);
-        }
-        let topic = self.topics.len() - 1;
-        let partitions = &mut self.topics[topic].partitions;
-        partitions.push(PartitionAnswer::failed(partition, ErrorCode::UnknownServerError));
+        let begun = self.topics.len();
+        let topic = self.topics.last_mut().expect("a topic is begun before its partitions are added");
+        topic.partitions.push(PartitionAnswer::failed(partition, ErrorCode::UnknownServerError));
         // A request has at most 2^20 of both.
-        Place { topic: topic as u32, partition: partitions.len() as u32 - 1 }
+        Place { topic: begun as u32 - 1, partition: topic.partitions.len() as u32 - 1 }
     }
 
     fn at(&mut self, place: Place) -> &mut PartitionAnswer {
@@ -126,5 +123,75 @@ impl Answer {
     /// The answer's frame.
     pub fn encode(&self, header: &RequestHeader) -> Result<Bytes, EncodeError> {
         produce::encode(header, &self.topics)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Sequence;
+    use crate::partition::SequenceError;
+    use crate::storage::StorageError;
+
+    const ID: TopicPartition = TopicPartition { topic_id: TopicId::ZERO, partition: PartitionIndex(3) };
+
+    fn one_part() -> (Answer, Part) {
+        let mut answer = Answer::default();
+        answer.begin_topic(Bytes::from_static(b"books"), TopicId::ZERO);
+        let place = answer.add(PartitionIndex(3));
+        (answer, Part { place, id: ID })
+    }
+
+    fn appended(duplicate_of: Option<TimestampMs>) -> AppendAnswer {
+        AppendAnswer { base_offset: Offset(7), log_start: Offset(2), duplicate_of }
+    }
+
+    #[test]
+    fn a_part_that_is_never_settled_is_an_error() {
+        let (answer, _) = one_part();
+        assert_eq!(answer.failures().collect::<Vec<_>>(), [ErrorCode::UnknownServerError]);
+    }
+
+    #[test]
+    fn an_appended_part_tells_the_time_that_its_batch_has_in_the_log() {
+        for (duplicate_of, told) in [(None, 500), (Some(TimestampMs(400)), 400)] {
+            let (mut answer, part) = one_part();
+            answer.stamp(part.place, Some(TimestampMs(500)));
+            answer.settle(part, Ok(appended(duplicate_of)));
+            let expected = PartitionAnswer {
+                base_offset: Offset(7),
+                log_start: Offset(2),
+                append_time: TimestampMs(told),
+                ..PartitionAnswer::failed(PartitionIndex(3), ErrorCode::None)
+            };
+            assert_eq!(answer.topics[0].partitions[..], [expected]);
+            assert_eq!(answer.failures().count(), 0);
+        }
+    }
+
+    #[test]
+    fn a_failed_part_tells_no_time() {
+        let (mut answer, part) = one_part();
+        answer.stamp(part.place, Some(TimestampMs(500)));
+        answer.settle(part, Err(PartitionError::Recovering));
+        let expected = PartitionAnswer::failed(PartitionIndex(3), ErrorCode::NotLeaderOrFollower);
+        assert_eq!(answer.topics[0].partitions[..], [expected]);
+        assert!(answer.take_wanted_log_starts().is_empty());
+    }
+
+    #[test]
+    fn failures_of_the_log_come_with_words_and_those_of_sequences_with_the_log_start() {
+        let (mut answer, part) = one_part();
+        answer.settle(part, Err(StorageError::DiskFull.into()));
+        let fault = answer.topics[0].partitions[0].fault.clone().expect("it is told");
+        assert_eq!(fault.message.as_deref(), Some("the data directory is full"));
+        let (mut answer, part) = one_part();
+        let gap = SequenceError::OutOfOrder { given: Sequence(9), expected_after: Sequence(2) };
+        answer.settle(part, Err(gap.into()));
+        assert_eq!(answer.topics[0].partitions[0].fault, None);
+        let wanted = answer.take_wanted_log_starts();
+        assert_eq!(wanted.iter().map(|part| part.id).collect::<Vec<_>>(), [ID]);
+        answer.log_start(wanted[0].place, Offset(9));
+        assert_eq!(answer.topics[0].partitions[0].log_start, Offset(9));
     }
 }
