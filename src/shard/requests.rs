@@ -41,9 +41,11 @@ pub type AppendAnswers = SmallVec<[Result<AppendAnswer, PartitionError>; 1]>;
 
 /// A group that was appended, though it need not be durable.
 pub struct Appending {
-    started: SmallVec<[Result<(Rc<Partition>, Appended), PartitionError>; 1]>,
+    started: SmallVec<[Started; 1]>,
     at: Instant,
 }
+
+type Started = Result<(Rc<Partition>, Appended), PartitionError>;
 
 /// One partition to read.
 pub struct ReadEntry {
@@ -86,11 +88,7 @@ impl Shard {
         answers
     }
 
-    fn append_one(
-        &self,
-        entry: &AppendEntry,
-        now: TimestampMs,
-    ) -> Result<(Rc<Partition>, Appended), PartitionError> {
+    fn append_one(&self, entry: &AppendEntry, now: TimestampMs) -> Started {
         let partition = self.table().partition(entry.partition)?;
         if entry.all_replicas {
             self.check_in_sync(entry.partition, &partition)?;

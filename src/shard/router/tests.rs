@@ -113,22 +113,20 @@ async fn carry(peer: &Rc<Peer>) {
 fn a_call_is_forgotten_whenever_its_asker_goes_away() {
     glommio::LocalExecutor::default().run(async {
         let peer = alone();
-        let call = async || {
-            let credit = peer.router.credit(ShardId(1)).await.unwrap();
-            peer.router.start(credit, |_: Rc<Peer>| async { 7 })
-        };
+        let credit = async || peer.router.credit(ShardId(1)).await.unwrap();
+        let call = |credit| peer.router.start(credit, |_: Rc<Peer>| async { 7 });
         let free = || peer.router.peers[1].credits.available();
         // Before the answer, after it, and never.
-        drop(call().await);
+        drop(call(credit().await));
         assert_eq!((peer.router.open.borrow().len(), free()), (1, CALLS_OPEN_MAX - 1));
         carry(&peer).await;
         assert_eq!((peer.router.open.borrow().len(), free()), (0, CALLS_OPEN_MAX));
-        let reply = call().await;
+        let reply = call(credit().await);
         carry(&peer).await;
         assert_eq!((peer.router.open.borrow().len(), free()), (1, CALLS_OPEN_MAX));
         drop(reply);
         assert!(peer.router.open.borrow().is_empty());
-        let reply = call().await;
+        let reply = call(credit().await);
         carry(&peer).await;
         assert_eq!(reply.await, Ok(7));
         assert!(peer.router.open.borrow().is_empty());
