@@ -23,6 +23,7 @@ pub const UNRESERVED_FROM_BYTES: usize = 64 << 20;
 /// Mappings begin at a page; blocks that need more are left to the general one.
 const ALIGN_BYTES_MAX: usize = 4096;
 
+#[cfg(not(feature = "foreign-allocator"))]
 #[global_allocator]
 static ALLOCATOR: UnreservedAllocator = UnreservedAllocator;
 

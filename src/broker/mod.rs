@@ -17,7 +17,7 @@ pub mod host;
 mod memory;
 mod signals;
 
-pub use allocator::use_small_pages;
+pub use allocator::{UnreservedAllocator, use_small_pages};
 pub use boot::serve;
 pub use cpus::shards_by_default;
 pub use error::ServeError;

@@ -2,73 +2,83 @@
 //!
 //! Key invariants: everything that can be refused without a log is refused here, on the connection's shard, checksum
 //! included; the batches of one request travel to each owning shard as one message. Batches are in their logs, in the
-//! order of the connection's requests, when [`begin`] returns; the answer waits until they are durable.
+//! order of the connection's requests, when [`begin`] returns; the answer waits until they are durable. A request with one
+//! partition of this shard, as most have, takes two allocations: the future of its answer, and the answer's bytes.
 
 mod answer;
 mod check;
+mod merge;
 
-use std::future::Future;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use kafka_protocol::messages::ProduceRequest;
+use smallvec::SmallVec;
 
-use answer::{Answer, Part};
+use answer::{Answer, Part, Refused};
 use check::Checked;
 pub use check::may_write;
 
 use super::{Begun, Client, Outcome, Server, errors, malformed};
 use crate::metrics::Stage;
-use crate::model::{ShardId, TopicPartition};
-use crate::protocol::{ErrorCode, RequestHeader, decode, encode_response};
-use crate::shard::{AppendAnswers, AppendEntry, ShardGone};
-
-/// From this version on topics are named by id (KIP-516).
-const TOPIC_IDS_FROM: i16 = 13;
+use crate::model::ShardId;
+use crate::protocol::produce::{ProduceRequest, TOPIC_IDS_FROM, TopicData};
+use crate::protocol::{ErrorCode, RequestHeader};
+use crate::shard::{AppendAnswers, AppendEntries, AppendEntry, Appending, Reply, Shard, ShardGone};
 
 /// Batches for one owner, and which part of the answer each belongs to.
 struct Group {
     owner: ShardId,
-    entries: Vec<AppendEntry>,
-    parts: Vec<(usize, TopicPartition)>,
+    entries: AppendEntries,
+    parts: SmallVec<[Part; 1]>,
 }
 
-/// Parts of the answer, and what their owner will say of them.
-type Appending = (Vec<(usize, TopicPartition)>, PendingAnswers);
-type PendingAnswers = Pin<Box<dyn Future<Output = Result<AppendAnswers, ShardGone>>>>;
+type Groups = SmallVec<[Group; 1]>;
+
+/// Parts of the answer that wait for their owner.
+struct Started {
+    parts: SmallVec<[Part; 1]>,
+    progress: Progress,
+}
+
+/// How far the appends of one owner are.
+enum Progress {
+    /// In the logs of this shard.
+    Here(Appending),
+    /// On their way to another shard, or in its logs.
+    There(Reply<AppendAnswers>),
+    Gone(ShardGone),
+}
 
 /// Begins a produce request: its batches are appended, in order, when this returns.
-pub async fn begin(server: &Rc<Server>, client: &Client, header: RequestHeader, mut body: Bytes) -> Begun {
+pub async fn begin(server: &Rc<Server>, client: &Client, header: RequestHeader, body: Bytes) -> Begun {
     let received = Instant::now();
-    let request = match decode::<ProduceRequest>(&mut body, header.version) {
+    let request = match ProduceRequest::decode(&mut &body[..], header.version) {
         Ok(request) => request,
         Err(error) => return Begun::Ready(Some(malformed(&header, &error))),
     };
     let acks = request.acks;
-    let (mut answer, checked) = check_all(server, &header, request);
-    server.shard().metrics().stages.record(Stage::ProduceReceive, received.elapsed());
-    let groups = group(server, checked, acks);
+    let (mut answer, groups) = check_all(server, &header, &body, request);
+    let checked = Instant::now();
+    server.shard().metrics().stages.record(Stage::ProduceReceive, checked.duration_since(received));
     match &groups[..] {
         [] => {}
         [one] => client.affinity().served_by(one.owner),
         _ => client.affinity().served_by_many(),
     }
-    let appended = append(server, groups).await;
+    let mut started = append(server, groups, checked).await;
     let server = server.clone();
+    // Without the client's id the frame is no longer held.
+    let header = RequestHeader { client_id: None, ..header };
     Begun::pending(async move {
-        for (parts, answers) in appended {
-            match answers.await {
+        for Started { parts, progress } in &mut started {
+            match progress.ended(server.shard()).await {
                 Ok(answers) => {
-                    for ((part, partition), result) in parts.into_iter().zip(answers) {
-                        answer.settle(part, partition, result);
-                    }
+                    parts.iter().zip(answers).for_each(|(part, result)| answer.settle(*part, result))
                 }
                 Err(gone) => {
-                    for (part, _) in parts {
-                        answer.refuse(part, errors::of_shard_gone(gone));
-                    }
+                    let refused = || Refused::from(errors::of_shard_gone(gone));
+                    parts.iter().for_each(|part| answer.refuse(part.place, refused()));
                 }
             }
         }
@@ -80,44 +90,51 @@ pub async fn begin(server: &Rc<Server>, client: &Client, header: RequestHeader, 
     })
 }
 
-/// Checks every partition of the request; what fails is settled in the answer at once. Of a partition that is named
-/// twice the last batch counts, as in Kafka.
+/// Checks every partition of the request, and sorts what may be appended by owner; what fails is settled in the answer at
+/// once.
 fn check_all(
     server: &Server,
     header: &RequestHeader,
-    request: ProduceRequest,
-) -> (Answer, Vec<Option<Checked>>) {
+    body: &Bytes,
+    request: ProduceRequest<'_>,
+) -> (Answer, Groups) {
     let by_id = header.version >= TOPIC_IDS_FROM;
     let whole = whole_request_refusal(server, &request);
-    let mut answer = Answer::new(request.topic_data.len());
-    let mut checked: Vec<Option<Checked>> = vec![];
-    for topic in request.topic_data {
-        let known = check::topic(server, &topic, by_id, header.client_id());
-        for partition in topic.partition_data {
-            let part = answer.part((topic.name.clone(), topic.topic_id), partition.index);
-            checked.resize_with(checked.len().max(part + 1), || None);
-            let result = match (whole, &known) {
-                (Some(code), _) => Err(Part::refused(code)),
-                (None, Err(code)) => Err(Part::refused(*code)),
-                (None, Ok(known)) => check::partition(server, known, &partition, header.version),
-            };
-            match result {
-                Ok(batch) => {
-                    answer.stamp(part, batch.append_time);
-                    checked[part] = Some(batch);
+    let all_replicas = request.acks == -1;
+    let (mut answer, mut groups) = (Answer::default(), Groups::new());
+    for TopicData { name, id, partitions } in merge::once_each(request.topics) {
+        let known = match whole {
+            None => check::topic(server, name, Some(id).filter(|_| by_id), header.client_id()),
+            Some(code) => Err(code),
+        };
+        answer.begin_topic(if by_id { Bytes::new() } else { body.slice_ref(name.as_bytes()) }, id);
+        for data in partitions {
+            let place = answer.add(data.partition);
+            let records = data.records.map(|records| body.slice_ref(records)).unwrap_or_default();
+            let checked = known
+                .as_ref()
+                .map_err(|code| Refused::from(*code))
+                .and_then(|known| check::partition(server, known, data.partition, &records, header.version));
+            match checked {
+                Ok(Checked { partition, batch, header, append_time }) => {
+                    answer.stamp(place, append_time);
+                    let entry = AppendEntry { partition, batch, header, all_replicas };
+                    add(
+                        &mut groups,
+                        server.shard().owner_of(partition),
+                        entry,
+                        Part { place, id: partition },
+                    );
                 }
-                Err(refused) => {
-                    answer.fail(part, refused);
-                    checked[part] = None;
-                }
+                Err(refused) => answer.refuse(place, refused),
             }
         }
     }
-    (answer, checked)
+    (answer, groups)
 }
 
 /// What refuses the request as a whole.
-fn whole_request_refusal(server: &Server, request: &ProduceRequest) -> Option<ErrorCode> {
+fn whole_request_refusal(server: &Server, request: &ProduceRequest<'_>) -> Option<ErrorCode> {
     if !matches!(request.acks, -1..=1) {
         return Some(ErrorCode::InvalidRequiredAcks);
     }
@@ -127,59 +144,69 @@ fn whole_request_refusal(server: &Server, request: &ProduceRequest) -> Option<Er
     server.is_stopping().then_some(ErrorCode::NotLeaderOrFollower)
 }
 
-fn group(server: &Server, checked: Vec<Option<Checked>>, acks: i16) -> Vec<Group> {
-    let mut groups: Vec<Group> = vec![];
-    let present = checked.into_iter().enumerate().filter_map(|(part, batch)| Some((part, batch?)));
-    for (part, Checked { partition, batch, header, .. }) in present {
-        let owner = server.shard().owner_of(partition);
-        let entry = AppendEntry { partition, batch, header, all_replicas: acks == -1 };
-        match groups.iter_mut().find(|group| group.owner == owner) {
-            Some(group) => {
-                group.entries.push(entry);
-                group.parts.push((part, partition));
-            }
-            None => groups.push(Group { owner, entries: vec![entry], parts: vec![(part, partition)] }),
+/// Adds a batch to those of its owner.
+fn add(groups: &mut Groups, owner: ShardId, entry: AppendEntry, part: Part) {
+    // There are as many groups as shards at most.
+    match groups.iter_mut().find(|group| group.owner == owner) {
+        Some(group) => {
+            group.entries.push(entry);
+            group.parts.push(part);
         }
+        None => groups.push(Group {
+            owner,
+            entries: SmallVec::from_buf([entry]),
+            parts: SmallVec::from_buf([part]),
+        }),
     }
-    groups
 }
 
 /// Hands every group to its owner. Credits are taken first, so that nothing is awaited between the appends.
-async fn append(server: &Rc<Server>, groups: Vec<Group>) -> Vec<Appending> {
+async fn append(server: &Rc<Server>, groups: Groups, checked: Instant) -> SmallVec<[Started; 1]> {
     let shard = server.shard();
-    let mut ready = Vec::with_capacity(groups.len());
-    for group in groups {
-        let credit =
-            if group.owner == shard.id() { None } else { Some(shard.router().credit(group.owner).await) };
-        ready.push((group, credit));
+    let mut credits: SmallVec<[_; 1]> = SmallVec::new();
+    for group in &groups {
+        let elsewhere = group.owner != shard.id();
+        credits.push(if elsewhere { Some(shard.router().credit(group.owner).await) } else { None });
     }
-    let sent = Instant::now();
-    let start = |(group, credit): (Group, Option<_>)| {
-        let Group { entries, parts, .. } = group;
-        let pending: PendingAnswers = match credit {
-            None => {
-                let answers = shard.append(entries, sent);
-                Box::pin(async move { Ok(answers.await) })
-            }
+    let waited = credits.iter().any(Option::is_some);
+    let sent = if waited { Instant::now() } else { checked };
+    let start = |(Group { entries, parts, .. }, credit)| {
+        let progress = match credit {
+            None => Progress::Here(shard.append(&entries, sent)),
             Some(Ok(credit)) => {
                 shard.metrics().traffic.routed.increment();
-                let job = move |owner: Rc<crate::shard::Shard>| owner.append(entries, sent);
-                Box::pin(shard.router().start(credit, job))
+                Progress::There(shard.router().start(credit, move |owner: Rc<Shard>| {
+                    let appending = owner.append(&entries, sent);
+                    // The log has a copy.
+                    drop(entries);
+                    async move { owner.durable(&appending).await }
+                }))
             }
-            Some(Err(gone)) => Box::pin(async move { Err(gone) }),
+            Some(Err(gone)) => Progress::Gone(gone),
         };
-        (parts, pending)
+        Started { parts, progress }
     };
-    ready.into_iter().map(start).collect()
+    groups.into_iter().zip(credits).map(start).collect()
+}
+
+impl Progress {
+    /// Waits until what was appended is durable, or has failed.
+    async fn ended(&mut self, shard: &Shard) -> Result<AppendAnswers, ShardGone> {
+        match self {
+            Self::Here(appending) => Ok(shard.durable(appending).await),
+            Self::There(reply) => reply.await,
+            Self::Gone(gone) => Err(*gone),
+        }
+    }
 }
 
 /// Fills in the log start of partitions that refused a batch for what is in it, where Kafka tells it too.
 async fn find_log_starts(server: &Rc<Server>, answer: &mut Answer) {
-    for (part, partition) in answer.wanted_log_starts() {
-        let owner = server.shard().owner_of(partition);
-        let bounds = server.shard().on(owner, move |shard| async move { shard.bounds(partition) }).await;
+    for Part { place, id } in answer.take_wanted_log_starts() {
+        let owner = server.shard().owner_of(id);
+        let bounds = server.shard().on(owner, move |shard| async move { shard.bounds(id) }).await;
         if let Ok(Some(bounds)) = bounds {
-            answer.log_start(part, bounds.log_start);
+            answer.log_start(place, bounds.log_start);
         }
     }
 }
@@ -195,7 +222,7 @@ fn finish(server: &Server, header: &RequestHeader, acks: i16, answer: &Answer) -
             Some(code) => Outcome::Close(format!("a produce request with acks=0 failed: {}", code.name())),
         };
     }
-    match encode_response(header, &answer.response(header.version)) {
+    match answer.encode(header) {
         Ok(bytes) => Outcome::Respond(bytes.into()),
         Err(error) => Outcome::Close(format!("the answer to Produce cannot be encoded: {error}")),
     }

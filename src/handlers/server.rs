@@ -159,7 +159,8 @@ pub struct Response {
 
 impl From<Bytes> for Response {
     fn from(bytes: Bytes) -> Self {
-        Self { slices: SmallVec::from_elem(bytes, 1), held: None }
+        // `from_elem` would clone them, which is an allocation of its own.
+        Self { slices: SmallVec::from_buf([bytes]), held: None }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Finds the topic that a request names, by name or by id (KIP-516).
 
+use std::rc::Rc;
+
 use kafka_protocol::protocol::StrBytes;
 
 use super::Server;
@@ -8,14 +10,12 @@ use crate::protocol::ErrorCode;
 use crate::shard::Topic;
 
 /// The topic of this name.
-pub fn by_name(server: &Server, name: &str) -> Result<Topic, ErrorCode> {
-    let image = server.shard().image();
-    let topic = image.topic(name).ok_or(ErrorCode::UnknownTopicOrPartition)?;
-    server.shard().table().topic(topic.id).ok_or(ErrorCode::UnknownTopicOrPartition)
+pub fn by_name(server: &Server, name: &str) -> Result<Rc<Topic>, ErrorCode> {
+    server.shard().topic_named(name).ok_or(ErrorCode::UnknownTopicOrPartition)
 }
 
 /// The topic of this id.
-pub fn by_id(server: &Server, id: TopicId) -> Result<Topic, ErrorCode> {
+pub fn by_id(server: &Server, id: TopicId) -> Result<Rc<Topic>, ErrorCode> {
     server.shard().table().topic(id).ok_or(ErrorCode::UnknownTopicId)
 }
 

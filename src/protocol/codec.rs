@@ -2,7 +2,8 @@
 //!
 //! Key invariant: a request is decoded only after its counts were found true (`shape`), so a hostile one costs no more
 //! than its bytes. The messages are the kafka-protocol crate's; versions that it lacks are mapped by
-//! [`codec_version`] or have messages of their own in this room, which stand in for the crate's in all versions.
+//! [`codec_version`] or have messages of their own in this room, which stand in for the crate's in all versions. Produce and
+//! the answer to Fetch, which are many and large, have codecs of their own beside this one.
 
 use super::{RequestHeader, shape::ShapeError, shapes};
 use bytes::{BufMut, Bytes, BytesMut};

@@ -70,10 +70,9 @@ pub fn parse_header(frame: &mut Bytes) -> Result<RequestHeader, HeaderError> {
 /// Request headers have no tagged field that a broker acts on.
 fn skip_tagged_fields(frame: &mut Bytes) -> Result<(), HeaderError> {
     let truncated = HeaderError::Malformed("truncated tagged fields");
-    let mut rest = &frame[..];
-    let mut walk = super::shape::Walk::new(&mut rest);
+    let mut walk = super::shape::Walk::new(frame, true);
     walk.skip_unknown_tagged_fields().map_err(|_| truncated)?;
-    let used = frame.len() - rest.len();
+    let used = frame.len() - walk.rest().len();
     frame.advance(used);
     Ok(())
 }

@@ -179,18 +179,7 @@ impl Field for Option<StrBytes> {
     }
 
     fn write<S: Sink>(&self, sink: &mut S, format: Format) -> Result<()> {
-        let length = match self.as_ref().map(|text| i16::try_from(text.len())) {
-            None => -1,
-            Some(Ok(length)) => length,
-            Some(Err(_)) => bail!("a text is too long"),
-        };
-        if format.flexible {
-            write_varint(sink, (i32::from(length) + 1) as u32);
-        } else {
-            sink.put(&length.to_be_bytes());
-        }
-        sink.put(self.as_deref().unwrap_or_default().as_bytes());
-        Ok(())
+        write_text(sink, format, self.as_deref().map(str::as_bytes))
     }
 }
 
@@ -288,7 +277,24 @@ fn read_varint<B: ByteBuf>(bytes: &mut B) -> Result<u32> {
     bail!("a varint is longer than five bytes")
 }
 
-fn write_length<S: Sink>(sink: &mut S, format: Format, length: Option<usize>) -> Result<()> {
+/// A text, which is UTF-8.
+pub(super) fn write_text<S: Sink>(sink: &mut S, format: Format, text: Option<&[u8]>) -> Result<()> {
+    let length = match text.map(|text| i16::try_from(text.len())) {
+        None => -1,
+        Some(Ok(length)) => length,
+        Some(Err(_)) => bail!("a text is too long"),
+    };
+    if format.flexible {
+        write_varint(sink, (i32::from(length) + 1) as u32);
+    } else {
+        sink.put(&length.to_be_bytes());
+    }
+    sink.put(text.unwrap_or_default());
+    Ok(())
+}
+
+/// The length of bytes or the count of an array; none is null.
+pub(super) fn write_length<S: Sink>(sink: &mut S, format: Format, length: Option<usize>) -> Result<()> {
     let length = length.map_or(Ok(-1), i32::try_from)?;
     if format.flexible {
         write_varint(sink, (i64::from(length) + 1) as u32);

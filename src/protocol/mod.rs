@@ -14,6 +14,7 @@ mod header;
 mod message;
 pub mod offset_commit;
 pub mod offset_fetch;
+pub mod produce;
 mod shape;
 mod shapes;
 pub mod share_acknowledge;

@@ -77,26 +77,27 @@ impl Shape {
     /// Checks that `bytes` begin with a request of this layout and answers how many bytes it takes; what follows it is
     /// not looked at.
     pub(super) fn check(&self, bytes: &[u8], version: i16) -> Result<usize, ShapeError> {
-        let mut rest = bytes;
-        let mut walk = Walk::new(&mut rest);
-        walk.flexible = version >= self.flexible_from;
-        walk.version = version;
+        let mut walk = Walk { version, ..Walk::new(bytes, version >= self.flexible_from) };
         walk.structure(&self.body)?;
-        Ok(bytes.len() - rest.len())
+        Ok(bytes.len() - walk.rest.len())
     }
 }
 
-/// A walk under way: what is left of the bytes.
-pub(super) struct Walk<'a, 'b> {
-    rest: &'b mut &'a [u8],
+/// A walk under way: what is left of the bytes. Codecs that read while they walk use it too.
+pub(super) struct Walk<'a> {
+    rest: &'a [u8],
     version: i16,
     flexible: bool,
     elements: u32,
 }
 
-impl<'a, 'b> Walk<'a, 'b> {
-    pub(super) fn new(rest: &'b mut &'a [u8]) -> Self {
-        Self { rest, version: 0, flexible: true, elements: 0 }
+impl<'a> Walk<'a> {
+    pub(super) fn new(rest: &'a [u8], flexible: bool) -> Self {
+        Self { rest, version: 0, flexible, elements: 0 }
+    }
+
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.rest
     }
 
     fn structure(&mut self, layout: &Struct) -> Result<(), ShapeError> {
@@ -105,15 +106,26 @@ impl<'a, 'b> Walk<'a, 'b> {
                 self.kind(&field.kind)?;
             }
         }
-        if self.flexible { self.tagged_fields(layout.tagged) } else { Ok(()) }
+        self.tagged_fields(layout.tagged)
     }
 
     /// For structures that know no tagged field.
+    #[inline]
     pub(super) fn skip_unknown_tagged_fields(&mut self) -> Result<(), ShapeError> {
-        self.tagged_fields(&[])
+        match (self.flexible, self.rest) {
+            // As nearly all structures end.
+            (true, [0, rest @ ..]) => {
+                self.rest = rest;
+                Ok(())
+            }
+            _ => self.tagged_fields(&[]),
+        }
     }
 
     fn tagged_fields(&mut self, known: &[(u32, Field)]) -> Result<(), ShapeError> {
+        if !self.flexible {
+            return Ok(());
+        }
         let count = self.varint()?;
         for _ in 0..count {
             let tag = self.varint()?;
@@ -123,7 +135,7 @@ impl<'a, 'b> Walk<'a, 'b> {
                 Some((_, field)) => self.kind(&field.kind)?,
                 None => {
                     self.count_elements(1)?;
-                    self.skip(size as usize)?;
+                    self.bytes(size as usize)?;
                 }
             }
         }
@@ -132,18 +144,9 @@ impl<'a, 'b> Walk<'a, 'b> {
 
     fn kind(&mut self, kind: &Kind) -> Result<(), ShapeError> {
         match kind {
-            Kind::Fixed(bytes) => self.skip(*bytes),
-            Kind::Text => {
-                let length = if self.flexible { self.compact()? } else { self.text_length()? };
-                if length > TEXT_BYTES_MAX {
-                    return Err(ShapeError::TooLong(length));
-                }
-                self.skip(length as usize)
-            }
-            Kind::Blob => {
-                let length = self.count()?;
-                self.skip(length as usize)
-            }
+            Kind::Fixed(bytes) => self.bytes(*bytes).map(drop),
+            Kind::Text => self.text().map(drop),
+            Kind::Blob => self.blob().map(drop),
             Kind::List(element) => self.list(element),
             Kind::Struct(layout) => self.structure(layout),
             Kind::Optional(layout) => match self.take::<1>()? {
@@ -154,16 +157,39 @@ impl<'a, 'b> Walk<'a, 'b> {
     }
 
     fn list(&mut self, element: &Kind) -> Result<(), ShapeError> {
-        let count = self.count()?;
+        for _ in 0..self.list_count()?.unwrap_or(0) {
+            self.kind(element)?;
+        }
+        Ok(())
+    }
+
+    /// How many elements of an array follow; `None` if there is no array.
+    #[inline]
+    pub(super) fn list_count(&mut self) -> Result<Option<u32>, ShapeError> {
+        let Some(count) = self.length()? else { return Ok(None) };
         // Every element has at least one byte, so this refuses what cannot be before walking any of it.
         if count as usize > self.rest.len() {
             return Err(ShapeError::TooMany(count));
         }
         self.count_elements(count)?;
-        for _ in 0..count {
-            self.kind(element)?;
+        Ok(Some(count))
+    }
+
+    /// A text's bytes, which need not be UTF-8.
+    #[inline]
+    pub(super) fn text(&mut self) -> Result<Option<&'a [u8]>, ShapeError> {
+        let length = if self.flexible { self.compact()? } else { self.text_length()? };
+        match length {
+            None => Ok(None),
+            Some(length) if length > TEXT_BYTES_MAX => Err(ShapeError::TooLong(length)),
+            Some(length) => self.bytes(length as usize).map(Some),
         }
-        Ok(())
+    }
+
+    /// Bytes or records.
+    #[inline]
+    pub(super) fn blob(&mut self) -> Result<Option<&'a [u8]>, ShapeError> {
+        self.length()?.map(|length| self.bytes(length as usize)).transpose()
     }
 
     fn count_elements(&mut self, count: u32) -> Result<(), ShapeError> {
@@ -171,27 +197,29 @@ impl<'a, 'b> Walk<'a, 'b> {
         if self.elements > ELEMENTS_MAX { Err(ShapeError::Elements) } else { Ok(()) }
     }
 
-    /// The length of bytes or the count of an array; none counts as 0.
-    fn count(&mut self) -> Result<u32, ShapeError> {
+    /// The length of bytes or the count of an array.
+    #[inline]
+    fn length(&mut self) -> Result<Option<u32>, ShapeError> {
         if self.flexible {
             return self.compact();
         }
         match i32::from_be_bytes(self.take()?) {
-            -1 => Ok(0),
-            count => u32::try_from(count).map_err(|_| ShapeError::Negative(count)),
+            -1 => Ok(None),
+            length => u32::try_from(length).map(Some).map_err(|_| ShapeError::Negative(length)),
         }
     }
 
-    fn text_length(&mut self) -> Result<u32, ShapeError> {
+    fn text_length(&mut self) -> Result<Option<u32>, ShapeError> {
         match i16::from_be_bytes(self.take()?) {
-            -1 => Ok(0),
-            length => u32::try_from(length).map_err(|_| ShapeError::Negative(i32::from(length))),
+            -1 => Ok(None),
+            length => u32::try_from(length).map(Some).map_err(|_| ShapeError::Negative(i32::from(length))),
         }
     }
 
     /// A length that is written plus one, so that 0 is none.
-    fn compact(&mut self) -> Result<u32, ShapeError> {
-        Ok(self.varint()?.saturating_sub(1))
+    #[inline]
+    fn compact(&mut self) -> Result<Option<u32>, ShapeError> {
+        Ok(self.varint()?.checked_sub(1))
     }
 
     fn varint(&mut self) -> Result<u32, ShapeError> {
@@ -206,15 +234,18 @@ impl<'a, 'b> Walk<'a, 'b> {
         Err(ShapeError::Varint)
     }
 
-    fn take<const N: usize>(&mut self) -> Result<[u8; N], ShapeError> {
+    #[inline]
+    pub(super) fn take<const N: usize>(&mut self) -> Result<[u8; N], ShapeError> {
         let (bytes, rest) = self.rest.split_first_chunk().ok_or(ShapeError::Truncated)?;
-        *self.rest = rest;
+        self.rest = rest;
         Ok(*bytes)
     }
 
-    fn skip(&mut self, bytes: usize) -> Result<(), ShapeError> {
-        *self.rest = self.rest.get(bytes..).ok_or(ShapeError::Truncated)?;
-        Ok(())
+    #[inline]
+    fn bytes(&mut self, count: usize) -> Result<&'a [u8], ShapeError> {
+        let (bytes, rest) = self.rest.split_at_checked(count).ok_or(ShapeError::Truncated)?;
+        self.rest = rest;
+        Ok(bytes)
     }
 }
 

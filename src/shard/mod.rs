@@ -28,8 +28,10 @@ pub use answers::{AnswerGrant, Answers};
 pub use budget::{Arriving, Budget, Exhausted, Grant};
 pub use coordinators::{AllGroups, Coordinators};
 pub use inbox::{Notice, Notices, ShardInbox, inbox};
-pub use requests::{AppendAnswer, AppendAnswers, AppendEntry, ReadAnswers, ReadEntry};
-pub use router::{Credit, Mesh, Router, ShardGone, mesh};
+pub use requests::{
+    AppendAnswer, AppendAnswers, AppendEntries, AppendEntry, Appending, ReadAnswers, ReadEntry,
+};
+pub use router::{Credit, Mesh, Reply, Router, ShardGone, mesh};
 use settings::ShardSettings;
 pub use share::{Acknowledgements, ShareError, SharePartitions, Sharer, TakeLimits, Taken};
 pub use signal::Signal;
@@ -119,6 +121,12 @@ impl Shard {
     /// The metadata that this shard acts by.
     pub fn image(&self) -> Arc<Image> {
         self.image.borrow().clone()
+    }
+
+    /// The topic of that name. Does not touch the image's count of holders, which all shards share.
+    pub fn topic_named(&self, name: &str) -> Option<Rc<Topic>> {
+        let id = self.image.borrow().topic(name)?.id;
+        self.table.topic(id)
     }
 
     /// The topics and partitions.

@@ -1,9 +1,8 @@
 //! What shards ask each other for on behalf of clients: appends and reads, each a whole group per owner.
 //!
-//! Key invariant: appends happen when the call is delivered, in its order, before anything is awaited; the future that
-//! comes back only waits until they are durable.
+//! Key invariant: appends happen when the call is delivered, in its order, before anything is awaited; what comes back
+//! has only to become durable.
 
-use std::future::Future;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -34,8 +33,19 @@ pub struct AppendAnswer {
     pub duplicate_of: Option<TimestampMs>,
 }
 
+/// A group of appends to one shard; mostly one.
+pub type AppendEntries = SmallVec<[AppendEntry; 1]>;
+
 /// The answers to a group of appends, in its order.
-pub type AppendAnswers = Vec<Result<AppendAnswer, PartitionError>>;
+pub type AppendAnswers = SmallVec<[Result<AppendAnswer, PartitionError>; 1]>;
+
+/// A group that was appended, though it need not be durable.
+pub struct Appending {
+    started: SmallVec<[Started; 1]>,
+    at: Instant,
+}
+
+type Started = Result<(Rc<Partition>, Appended), PartitionError>;
 
 /// One partition to read.
 pub struct ReadEntry {
@@ -47,46 +57,38 @@ pub struct ReadEntry {
 pub type ReadAnswers = Vec<Result<Read, PartitionError>>;
 
 impl Shard {
-    /// Appends to partitions of this shard, now; the future resolves when everything appended is durable. `sent` is when
-    /// the connection's shard let go of it.
-    pub fn append(
-        self: &Rc<Self>,
-        entries: Vec<AppendEntry>,
-        sent: Instant,
-    ) -> impl Future<Output = AppendAnswers> + use<> {
-        type Started = Result<(Rc<Partition>, Appended), PartitionError>;
+    /// Appends to partitions of this shard, now. `sent` is when the connection's shard let go of it.
+    pub fn append(&self, entries: &[AppendEntry], sent: Instant) -> Appending {
+        let stages = &self.metrics().stages;
         let arrived = Instant::now();
-        let metrics = self.metrics().clone();
-        metrics.stages.record(Stage::ProduceRoute, arrived.duration_since(sent));
+        stages.record(Stage::ProduceRoute, arrived.duration_since(sent));
         let now = self.now();
-        let started: SmallVec<[Started; 4]> =
-            entries.into_iter().map(|entry| self.append_one(&entry, now)).collect();
-        let appended = Instant::now();
-        metrics.stages.record(Stage::ProduceAppend, appended.duration_since(arrived));
-        async move {
-            let mut answers = Vec::with_capacity(started.len());
-            for one in started {
-                answers.push(match one {
-                    Ok((partition, appended)) => {
-                        partition.durable(appended.durable_at).await.map(|()| AppendAnswer {
-                            base_offset: appended.base_offset,
-                            log_start: partition.bounds().log_start,
-                            duplicate_of: appended.duplicate_of,
-                        })
-                    }
-                    Err(error) => Err(error),
-                });
-            }
-            metrics.stages.record(Stage::ProduceFlush, appended.elapsed());
-            answers
-        }
+        let started = entries.iter().map(|entry| self.append_one(entry, now)).collect();
+        let at = Instant::now();
+        stages.record(Stage::ProduceAppend, at.duration_since(arrived));
+        Appending { started, at }
     }
 
-    fn append_one(
-        &self,
-        entry: &AppendEntry,
-        now: TimestampMs,
-    ) -> Result<(Rc<Partition>, Appended), PartitionError> {
+    /// Waits until everything of a group that this shard appended is durable.
+    pub async fn durable(&self, appending: &Appending) -> AppendAnswers {
+        let mut answers = AppendAnswers::with_capacity(appending.started.len());
+        for one in &appending.started {
+            answers.push(match one {
+                Ok((partition, appended)) => {
+                    partition.durable(appended.durable_at).await.map(|()| AppendAnswer {
+                        base_offset: appended.base_offset,
+                        log_start: partition.bounds().log_start,
+                        duplicate_of: appended.duplicate_of,
+                    })
+                }
+                Err(error) => Err(error.clone()),
+            });
+        }
+        self.metrics().stages.record(Stage::ProduceFlush, appending.at.elapsed());
+        answers
+    }
+
+    fn append_one(&self, entry: &AppendEntry, now: TimestampMs) -> Started {
         let partition = self.table().partition(entry.partition)?;
         if entry.all_replicas {
             self.check_in_sync(entry.partition, &partition)?;

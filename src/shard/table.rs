@@ -22,8 +22,7 @@ use crate::storage::{self, LogPlace, StorageError, Store};
 /// Logs that one shard opens, recovers or closes at the same time.
 const OPENING_MAX: usize = 32;
 
-/// A topic as requests see it.
-#[derive(Clone)]
+/// A topic as requests see it. Behind an `Rc` of its shard: the count of an image's holders is one that all shards change.
 pub struct Topic {
     pub image: Arc<TopicImage>,
     pub settings: Rc<TopicSettings>,
@@ -52,7 +51,7 @@ pub struct Table {
     settled: Signal,
     /// Raised when a partition has opened, for those that do something with it.
     opened: Rc<Signal>,
-    topics: RefCell<HashMap<TopicId, Topic>>,
+    topics: RefCell<HashMap<TopicId, Rc<Topic>>>,
     partitions: RefCell<HashMap<TopicPartition, Slot>>,
 }
 
@@ -77,7 +76,7 @@ impl Table {
     }
 
     /// The topic, with the settings in force.
-    pub fn topic(&self, id: TopicId) -> Option<Topic> {
+    pub fn topic(&self, id: TopicId) -> Option<Rc<Topic>> {
         self.topics.borrow().get(&id).cloned()
     }
 
@@ -135,7 +134,7 @@ impl Table {
                 continue;
             }
             let settings = Rc::new(TopicSettings::effective(&topic.overrides, broker));
-            let entry = Topic { image: topic.clone(), settings: settings.clone() };
+            let entry = Rc::new(Topic { image: topic.clone(), settings: settings.clone() });
             self.topics.borrow_mut().insert(topic.id, entry);
             opening.extend(self.follow_topic(topic, &settings));
         }
@@ -149,7 +148,7 @@ impl Table {
         for topic in topics.values_mut() {
             let settings = TopicSettings::effective(&topic.image.overrides, broker);
             if *topic.settings != settings {
-                topic.settings = Rc::new(settings);
+                *topic = Rc::new(Topic { image: topic.image.clone(), settings: Rc::new(settings) });
             }
         }
         for partition in self.ready() {

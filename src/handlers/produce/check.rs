@@ -1,13 +1,16 @@
 //! What is checked of a produced batch before it travels to its log.
 
-use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use std::rc::Rc;
 
-use super::Part;
+use bytes::Bytes;
+
+use super::Refused;
 use crate::config::{Compression, TimestampKind, TopicSettings};
 use crate::handlers::{Server, topics};
 use crate::metadata::{TopicImage, is_internal};
-use crate::model::{TopicId, TopicPartition};
+use crate::model::{PartitionIndex, TimestampMs, TopicId, TopicPartition};
 use crate::protocol::ErrorCode;
+use crate::protocol::produce::Fault;
 use crate::record::{
     Accepted, BatchHeader, BatchRules, Codec, RecordError, RefusalKind, TimestampType, accept, single_batch,
 };
@@ -21,10 +24,10 @@ const ZSTD_FROM: i16 = 7;
 /// A batch that may be appended.
 pub struct Checked {
     pub partition: TopicPartition,
-    pub batch: bytes::Bytes,
+    pub batch: Bytes,
     pub header: BatchHeader,
     /// The broker's time if the topic's timestamps are the broker's.
-    pub append_time: Option<crate::model::TimestampMs>,
+    pub append_time: Option<TimestampMs>,
 }
 
 /// Whether a client may write to a topic: internal ones belong to the coordinators.
@@ -32,17 +35,16 @@ pub fn may_write(topic: &TopicImage, client_id: &str) -> bool {
     !is_internal(&topic.name) || client_id == ADMIN_CLIENT
 }
 
-/// Finds the topic, by id or by name as the version has it.
+/// Finds the topic, by its id if the request has one, else by its name.
 pub fn topic(
     server: &Server,
-    topic: &TopicProduceData,
-    by_id: bool,
+    name: &str,
+    id: Option<TopicId>,
     client_id: &str,
-) -> Result<Topic, ErrorCode> {
-    let known = if by_id {
-        topics::by_id(server, TopicId(topic.topic_id))
-    } else {
-        topics::by_name(server, &topic.name)
+) -> Result<Rc<Topic>, ErrorCode> {
+    let known = match id {
+        Some(id) => topics::by_id(server, id),
+        None => topics::by_name(server, name),
     }?;
     if may_write(&known.image, client_id) { Ok(known) } else { Err(ErrorCode::InvalidTopicException) }
 }
@@ -51,23 +53,22 @@ pub fn topic(
 pub fn partition(
     server: &Server,
     topic: &Topic,
-    data: &PartitionProduceData,
+    index: PartitionIndex,
+    records: &Bytes,
     version: i16,
-) -> Result<Checked, Part> {
-    let partition = topics::partition(topic, data.index).map_err(Part::refused)?;
-    let records = data.records.clone().unwrap_or_default();
-    let (batch, header) = single_batch(&records, version >= ZSTD_FROM).map_err(refused)?;
+) -> Result<Checked, Refused> {
+    let partition = topics::partition(topic, index.0)?;
+    let (batch, header) = single_batch(records, version >= ZSTD_FROM).map_err(refused)?;
     if header.is_transactional() {
-        return Err(Part {
-            message: Some("This broker does not serve transactions.".into()),
-            ..Part::refused(ErrorCode::InvalidRequest)
-        });
+        let message = Some("This broker does not serve transactions.".into());
+        let fault = Some(Box::new(Fault { message, records: vec![] }));
+        return Err(Refused { fault, ..ErrorCode::InvalidRequest.into() });
     }
     let accepted = accept(&batch, &header, &rules(&topic.settings), server.shard().now())
-        .map_err(|error| Part { log_start_of: log_start_of(error.kind, partition), ..refused(error) })?;
+        .map_err(|error| Refused { log_start_of: log_start_of(error.kind, partition), ..refused(error) })?;
     let Accepted { batch, header, log_append_time, .. } = accepted;
     if header.size_bytes > topic.settings.segment.bytes {
-        return Err(Part::refused(ErrorCode::RecordListTooLarge));
+        return Err(ErrorCode::RecordListTooLarge.into());
     }
     Ok(Checked { partition, batch, header, append_time: log_append_time })
 }
@@ -98,7 +99,7 @@ fn log_start_of(kind: RefusalKind, partition: TopicPartition) -> Option<TopicPar
     (!matches!(kind, RefusalKind::Corrupt | RefusalKind::TooLarge)).then_some(partition)
 }
 
-fn refused(error: RecordError) -> Part {
+fn refused(error: RecordError) -> Refused {
     let code = match error.kind {
         RefusalKind::Corrupt => ErrorCode::CorruptMessage,
         RefusalKind::TooLarge => ErrorCode::MessageTooLarge,
@@ -108,7 +109,9 @@ fn refused(error: RecordError) -> Part {
         RefusalKind::Undecodable => ErrorCode::UnknownServerError,
     };
     let message = error.error_message().map(str::to_owned);
-    let record_errors =
+    let records: Vec<_> =
         error.records.into_iter().map(|record| (record.batch_index, record.message)).collect();
-    Part { message, record_errors, ..Part::refused(code) }
+    let told = message.is_some() || !records.is_empty();
+    let fault = told.then(|| Box::new(Fault { records, message }));
+    Refused { fault, ..code.into() }
 }

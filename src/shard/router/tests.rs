@@ -90,3 +90,58 @@ fn slow_work_does_not_hold_up_what_comes_after_it() {
         assert_eq!(slow.await, Ok(()));
     });
 }
+
+/// A shard whose calls nobody carries.
+fn alone() -> Rc<Peer> {
+    Rc::new(Peer { router: Router::new(ShardId(0), 2), seen: RefCell::default(), done: Cell::new(false) })
+}
+
+/// Runs the call that was made last, on the shard that made it, and brings its answer back.
+async fn carry(peer: &Rc<Peer>) {
+    let calls = peer.router.peers[1].outbox.take();
+    for call in calls {
+        let Envelope::Call { id, job } = call else { panic!("only calls were made") };
+        job.start(peer, Asker { router, shard: ShardId(1), id });
+    }
+    glommio::timer::sleep(Duration::from_millis(1)).await;
+    for answer in peer.router.peers[1].outbox.take() {
+        Router::deliver(peer, router, ShardId(1), answer);
+    }
+}
+
+#[test]
+fn a_call_is_forgotten_whenever_its_asker_goes_away() {
+    glommio::LocalExecutor::default().run(async {
+        let peer = alone();
+        let credit = async || peer.router.credit(ShardId(1)).await.unwrap();
+        let call = |credit| peer.router.start(credit, |_: Rc<Peer>| async { 7 });
+        let free = || peer.router.peers[1].credits.available();
+        // Before the answer, after it, and never.
+        drop(call(credit().await));
+        assert_eq!((peer.router.open.borrow().len(), free()), (1, CALLS_OPEN_MAX - 1));
+        carry(&peer).await;
+        assert_eq!((peer.router.open.borrow().len(), free()), (0, CALLS_OPEN_MAX));
+        let reply = call(credit().await);
+        carry(&peer).await;
+        assert_eq!((peer.router.open.borrow().len(), free()), (1, CALLS_OPEN_MAX));
+        drop(reply);
+        assert!(peer.router.open.borrow().is_empty());
+        let reply = call(credit().await);
+        carry(&peer).await;
+        assert_eq!(reply.await, Ok(7));
+        assert!(peer.router.open.borrow().is_empty());
+    });
+}
+
+#[test]
+fn an_asker_learns_that_its_shard_ends() {
+    glommio::LocalExecutor::default().run(async {
+        let peer = alone();
+        let credit = peer.router.credit(ShardId(1)).await.unwrap();
+        let reply = peer.router.start(credit, |_: Rc<Peer>| async { 7 });
+        let asker = glommio::spawn_local(reply);
+        glommio::timer::sleep(Duration::from_millis(1)).await;
+        drop(peer);
+        assert_eq!(asker.await, Err(ShardGone));
+    });
+}
