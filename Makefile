@@ -39,7 +39,7 @@ fmt: needs ## Check formatting
 	$(CARGO) fmt --check
 
 clippy: needs ## Lints, warnings denied
-	$(CARGO) clippy --workspace --all-targets $(CARGO_FLAGS) -- -D warnings
+	$(CARGO) clippy --workspace --all-targets --features corelog/foreign-allocator $(CARGO_FLAGS) -- -D warnings
 
 tidy: needs ## The house rules: sizes, room order, pure rooms, names
 	$(CARGO) test $(CARGO_FLAGS) --test tidy
