@@ -101,14 +101,15 @@ pub async fn begin(server: &Rc<Server>, client: &Rc<Client>, header: RequestHead
     if header.api == ApiKey::Produce {
         return produce::begin(server, client, header, body).await;
     }
+    if matches!(header.api, ApiKey::Fetch | ApiKey::ShareFetch) {
+        // Its session is this shard's.
+        client.affinity().pin();
+    }
     let (server, client) = (server.clone(), client.clone());
     Begun::later(async move {
         if header.api == ApiKey::Fetch {
-            // Its session is this shard's.
-            client.affinity().pin();
             fetch::handle(&server, header, body).await
         } else if header.api == ApiKey::ShareFetch {
-            client.affinity().pin();
             share_fetch::handle(&server, &client, header, body).await
         } else {
             answer(&server, &client, header, body).await
