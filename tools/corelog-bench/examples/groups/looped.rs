@@ -12,7 +12,7 @@ use rustix::event::epoll;
 use super::{Connection, GIVE_UP_AFTER};
 
 /// What is done to a request before it is sent again.
-type Change = Box<dyn FnMut(&mut Vec<u8>)>;
+type Change = Box<dyn FnMut(&mut Vec<u8>) + Send>;
 
 /// One connection of a closed loop: the same request again and again, but for the bytes that `change` writes into it.
 pub struct Looped {
@@ -68,9 +68,14 @@ impl Looped {
 
 /// A closed loop on each connection, all driven by one thread, so that the client takes as little as it can of CPUs that it shares
 /// with the broker; prints the rate and how long each call took.
-pub fn loops(numbers: std::ops::Range<usize>, seconds: u64, make: impl Fn(usize) -> Looped) {
+pub fn loops(numbers: std::ops::Range<usize>, seconds: u64, make: impl Fn(usize) -> Looped + Sync) {
     let connections = numbers.len();
-    let mut looped: Vec<Looped> = numbers.map(make).collect();
+    // All at once: to become the member of a new group takes the initial rebalance delay.
+    let mut looped: Vec<Looped> = std::thread::scope(|scope| {
+        let make = &make;
+        let made: Vec<_> = numbers.map(|number| scope.spawn(move || make(number))).collect();
+        made.into_iter().map(|made| made.join().unwrap()).collect()
+    });
     let poll = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap();
     for (number, each) in looped.iter().enumerate() {
         let number = epoll::EventData::new_u64(number as u64);
