@@ -21,4 +21,5 @@ pub use disk::{Disk, DiskLimits, FileFacts, Inspected};
 pub use file::{Access, File, WriteBuffer};
 pub use foreign::{Foreign, Home, StableBytes};
 pub use memory::{AppendBuffer, BLOCK_BYTES, POOLED_BYTES_LARGE, POOLED_BYTES_SMALL, align_down, align_up};
+pub use pages::{keep as keep_free_chunks, trim as trim_free_chunks};
 pub use simulated::{Failure, Simulated};

@@ -6,12 +6,15 @@
 //! by page, so they are used again. They do not ask for huge pages: where memory is in pieces, or the host of a virtual machine
 //! gives it page by page, a fault of 2 MiB stalls the shard (measured: bulk at half the rate).
 //!
+//! A thread keeps as many free chunks as its batch cache could take at once ([`keep`]): what a deleted topic or segment had is
+//! used again as it is. What nobody wanted for minutes goes back to the system ([`trim`]).
+//!
 //! Key invariant: a unit is in one list or in one owner's hands. Who frees it need not be who took it: it then joins the list
 //! of that thread. What a thread has too many of goes to a list that all share, without its memory, and is taken from there
 //! before anything is mapped: so regions, which are never unmapped, are bounded by the most units ever in use.
 
 use std::alloc::{Layout, handle_alloc_error};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ptr::{NonNull, null_mut};
 use std::sync::{Mutex, PoisonError};
 
@@ -46,8 +49,8 @@ impl Unit {
         }
     }
 
-    /// Free units that a thread keeps.
-    const fn kept_max(self) -> usize {
+    /// Free units that a thread keeps in any case.
+    const fn kept_min(self) -> usize {
         match self {
             Self::Page => 1024,
             Self::Chunk => 64,
@@ -70,12 +73,43 @@ unsafe impl Send for Free {}
 
 thread_local! {
     static FREE: [RefCell<Vec<Free>>; 2] = const { [const { RefCell::new(Vec::new()) }; 2] };
+    /// Free chunks that the thread may keep.
+    static KEPT_MAX: Cell<usize> = const { Cell::new(Unit::Chunk.kept_min()) };
+    /// The fewest free chunks since the last trim: nobody wanted these.
+    static UNWANTED: Cell<usize> = const { Cell::new(0) };
+}
+
+/// [`trim`] gives back one in so many chunks that nobody wanted.
+const TRIM_SHARE: usize = 300;
+
+/// From now on this thread keeps free chunks of up to `bytes`, and a few in any case.
+pub fn keep(bytes: u64) {
+    KEPT_MAX.set(Unit::Chunk.kept_min().max(bytes as usize / Unit::Chunk.bytes()));
+}
+
+/// Gives some of this thread's chunks that nobody wanted since the last call back to the system. Called every second it takes
+/// minutes to give back most of them; a call costs a millisecond for 16 GB of them.
+pub fn trim() {
+    FREE.with(|free| {
+        let mut free = free[Unit::Chunk as usize].borrow_mut();
+        let unwanted = UNWANTED.get().min(free.len()).saturating_sub(Unit::Chunk.kept_min());
+        // Those that were free the longest are the first.
+        free.drain(..unwanted.div_ceil(TRIM_SHARE)).for_each(|chunk| release(Unit::Chunk, chunk));
+        UNWANTED.set(free.len());
+    });
 }
 
 /// A unit, with whatever is in it.
 pub fn take(unit: Unit) -> NonNull<u8> {
-    let free = FREE.try_with(|free| free[unit as usize].borrow_mut().pop()).unwrap_or(None);
-    free.unwrap_or_else(|| more(unit)).0
+    let free = FREE.try_with(|free| {
+        let mut free = free[unit as usize].borrow_mut();
+        let one = free.pop();
+        if unit == Unit::Chunk {
+            UNWANTED.set(UNWANTED.get().min(free.len()));
+        }
+        one
+    });
+    free.unwrap_or(None).unwrap_or_else(|| more(unit)).0
 }
 
 /// Fills this thread's list, if it has one still, and returns one unit.
@@ -121,18 +155,24 @@ fn map_region(unit: Unit) -> Vec<Free> {
 pub unsafe fn give(unit: Unit, memory: NonNull<u8>) {
     let kept = FREE.try_with(|free| {
         let mut free = free[unit as usize].borrow_mut();
-        let keep = free.len() < unit.kept_max();
+        let kept_max = if unit == Unit::Chunk { KEPT_MAX.get() } else { unit.kept_min() };
+        let keep = free.len() < kept_max;
         if keep {
             free.push(Free(memory));
         }
         keep
     });
     if !kept.unwrap_or(false) {
-        // SAFETY: the memory is mapped, private and unused; it reads as zeros afterwards. Should the system refuse, it stays,
-        // which is no harm.
-        let _ = unsafe { madvise(memory.as_ptr().cast(), unit.bytes(), Advice::LinuxDontNeed) };
-        unit.shared().lock().unwrap_or_else(PoisonError::into_inner).push(Free(memory));
+        release(unit, Free(memory));
     }
+}
+
+/// Gives a unit's memory back to the system, and the unit to all threads.
+fn release(unit: Unit, free: Free) {
+    // SAFETY: the memory is mapped, private and unused; it reads as zeros afterwards. Should the system refuse, it stays,
+    // which is no harm.
+    let _ = unsafe { madvise(free.0.as_ptr().cast(), unit.bytes(), Advice::LinuxDontNeed) };
+    unit.shared().lock().unwrap_or_else(PoisonError::into_inner).push(free);
 }
 
 #[cfg(test)]
@@ -161,7 +201,7 @@ mod tests {
 
     #[test]
     fn what_a_thread_has_too_many_of_serves_another_and_is_empty() {
-        let kept_max = Unit::Page.kept_max();
+        let kept_max = Unit::Page.kept_min();
         let pages: Vec<usize> = (0..kept_max + 2).map(|_| take(Unit::Page).as_ptr() as usize).collect();
         let beyond: HashSet<usize> = pages[kept_max..].iter().copied().collect();
         let giver = std::thread::spawn(move || {
@@ -183,5 +223,40 @@ mod tests {
         let (page, first_byte) = taker.join().expect("the taker ends");
         assert!(beyond.contains(&page));
         assert_eq!(first_byte, 0);
+    }
+
+    /// Chunks in this thread's list.
+    fn free_chunks() -> usize {
+        FREE.with(|free| free[Unit::Chunk as usize].borrow().len())
+    }
+
+    #[test]
+    fn chunks_are_kept_as_far_as_they_may_and_go_when_nobody_wants_them() {
+        const MANY: usize = 400;
+        let work = || {
+            let chunks: Vec<_> = (0..MANY).map(|_| take(Unit::Chunk)).collect();
+            let rest = free_chunks();
+            keep((MANY / 2 * Unit::Chunk.bytes()) as u64);
+            // SAFETY: each was taken above, never written, and is given back once.
+            chunks.into_iter().for_each(|chunk| unsafe { give(Unit::Chunk, chunk) });
+            assert!(rest < MANY / 2);
+            assert_eq!(free_chunks(), MANY / 2);
+            // The first call learns what is free; by the second nobody wanted any of it.
+            trim();
+            assert_eq!(free_chunks(), MANY / 2);
+            trim();
+            assert_eq!(free_chunks(), MANY / 2 - 1);
+            // What is wanted in between is left alone.
+            let wanted: Vec<_> = (0..MANY / 2 - 1).map(|_| take(Unit::Chunk)).collect();
+            // SAFETY: as above.
+            wanted.into_iter().for_each(|chunk| unsafe { give(Unit::Chunk, chunk) });
+            trim();
+            assert_eq!(free_chunks(), MANY / 2 - 1);
+            for _ in 0..MANY {
+                trim();
+            }
+            assert_eq!(free_chunks(), Unit::Chunk.kept_min());
+        };
+        std::thread::spawn(work).join().expect("the keeper ends");
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::Shard;
 use crate::partition::Partition;
 
-/// How often segments are looked at for their age, and memory that came home is taken back.
+/// How often segments are looked at for their age, memory that came home is taken back, and memory that nobody wants is given back.
 const TICK: Duration = Duration::from_secs(1);
 /// How long what was appended may be in the journal only. Busy shards checkpoint more often, by bytes.
 const CHECKPOINT_PERIOD: Duration = Duration::from_secs(30);
@@ -24,6 +24,7 @@ impl Shard {
             glommio::timer::sleep(TICK).await;
             self.store().disk().home().drain();
             self.store().disk().look_at_free_space();
+            crate::io::trim_free_chunks();
             let settings = self.settings();
             since_retention_ms += TICK.as_millis() as i64;
             since_expiry_ms += TICK.as_millis() as i64;

@@ -14,7 +14,7 @@ use std::rc::{Rc, Weak};
 use bytes::Bytes;
 
 use super::walk::{self, Cut, ReadLimit, Walk};
-use crate::io::{AppendBuffer, POOLED_BYTES_LARGE, POOLED_BYTES_SMALL};
+use crate::io::{AppendBuffer, POOLED_BYTES_LARGE, POOLED_BYTES_SMALL, keep_free_chunks};
 use crate::model::{Offset, TimestampMs};
 
 /// The smallest chunk, for partitions that rarely see a record.
@@ -70,7 +70,7 @@ impl BatchCache {
     }
 
     fn admit(&self, chunk: &Rc<Chunk>) {
-        self.used_bytes.set(self.used_bytes.get() + chunk.charge_bytes);
+        self.set_used(self.used_bytes.get() + chunk.charge_bytes);
         self.grow(chunk.created);
         self.make_room();
         let mut chunks = self.chunks.borrow_mut();
@@ -78,6 +78,12 @@ impl BatchCache {
         if chunks.len().is_multiple_of(1024) {
             chunks.retain(|chunk| chunk.strong_count() > 0);
         }
+    }
+
+    /// What is allowed and not used is kept for reuse when it is freed.
+    fn set_used(&self, bytes: u64) {
+        self.used_bytes.set(bytes);
+        keep_free_chunks(self.allowed_bytes.get().saturating_sub(bytes));
     }
 
     /// Allows a little more of the bound, if it is wanted.
@@ -112,6 +118,12 @@ impl BatchCache {
                 chunk.evict();
             }
         }
+    }
+}
+
+impl Drop for BatchCache {
+    fn drop(&mut self) {
+        keep_free_chunks(0);
     }
 }
 
@@ -242,7 +254,7 @@ impl Chunk {
     /// Gives the memory back; slices that readers hold live on.
     pub(super) fn evict(&self) {
         if self.content.borrow_mut().take().is_some() {
-            self.cache.used_bytes.set(self.cache.used_bytes.get() - self.charge_bytes);
+            self.cache.set_used(self.cache.used_bytes.get() - self.charge_bytes);
         }
     }
 }
