@@ -26,7 +26,7 @@ use super::journal::{
     EntryHeader, EntryKind, GroupBuilder, GroupId, Ring, RingFiles, Slot, entry_size_bytes, group_size_bytes,
 };
 use super::log::{Log, Position};
-use super::store::Store;
+use super::store::{JournalLimits, Store};
 use crate::io::IoClass;
 use crate::model::{LeaderEpoch, Offset};
 
@@ -170,7 +170,7 @@ impl Store {
         let failed = committer.failed.borrow().is_some();
         while group.entries_bytes < limits.group_bytes_max {
             let Some(log) = committer.queue.borrow_mut().pop_front() else { break };
-            match log.offer(limits.bypass_bytes) {
+            match log.offer(&limits) {
                 Offer::Entry(pending) if !failed => {
                     group.entries_bytes += entry_size_bytes(pending.bytes);
                     group.entries.push(pending);
@@ -330,14 +330,21 @@ impl Group {
 
 impl Log {
     /// What this log has for the next group. It is out of the queue then.
-    fn offer(self: &Rc<Self>, bypass_bytes: u64) -> Offer {
+    fn offer(self: &Rc<Self>, limits: &JournalLimits) -> Offer {
         let mut state = self.state.borrow_mut();
         state.flow.queued = false;
         if state.flow.bypassing || state.flow.undurable_bytes == 0 || state.phase.check_writing().is_err() {
             return Offer::Nothing;
         }
-        if state.flow.undurable_bytes >= bypass_bytes {
+        // Who waits does not wait for a flusher that writes other things, unless it is too much for a group.
+        let may_bypass = !state.flow.flushing || state.flow.undurable_bytes > limits.group_bytes_max as u64;
+        if may_bypass && state.bypasses(limits) {
             return Offer::Bypass;
+        }
+        let catch_up = state.flow.undurable_bytes >= limits.bypass_bytes && !state.flow.full;
+        if catch_up {
+            // It comes faster than it should be written twice: it is bypassed once the segment is not far behind.
+            state.flow.asked_to = state.flow.asked_to.max(state.bounds.durable_end);
         }
         let parts = state.undurable_parts();
         let bytes = parts.iter().map(Bytes::len).sum();
@@ -349,11 +356,27 @@ impl Log {
             offset: state.bounds.durable_end,
             end: state.bounds.end,
         };
-        Offer::Entry(Pending { log: self.clone(), header, at: state.end_position(), parts, bytes })
+        let pending = Pending { log: self.clone(), header, at: state.end_position(), parts, bytes };
+        drop(state);
+        if catch_up {
+            self.kick();
+        }
+        Offer::Entry(pending)
     }
 }
 
 impl super::log::State {
+    /// Whether what is not durable goes to its segment: there is much of it, and little before it that would have to be written
+    /// first; or it is too much for a group of the journal.
+    pub(super) fn bypasses(&self, limits: &JournalLimits) -> bool {
+        let undurable_bytes = self.flow.undurable_bytes;
+        if undurable_bytes > limits.group_bytes_max as u64 {
+            return true;
+        }
+        let behind_bytes = self.unwritten_bytes().saturating_sub(undurable_bytes);
+        undurable_bytes >= limits.bypass_bytes && behind_bytes <= limits.behind_bytes_max
+    }
+
     /// The batches that are not durable, in order.
     fn undurable_parts(&self) -> SmallVec<[Bytes; 2]> {
         let from = self.flow.durable_at;

@@ -16,6 +16,7 @@ use super::error::StorageError;
 use super::log::{Log, Phase, Position, State, Writer};
 use super::place::{self, LOG_SUFFIX};
 use super::segment::{Segment, Stage};
+use super::store::JournalLimits;
 use crate::io::{Access, BLOCK_BYTES, File, IoClass, align_down, align_up};
 use crate::model::Offset;
 
@@ -82,13 +83,12 @@ impl Log {
     async fn flush_all(self: Rc<Self>) {
         // glommio polls a new task at once: without this turn the first append of many would go alone.
         yield_now().await;
-        let mut warned = false;
         while let Some(work) = self.next_work() {
             self.store.disk().home().drain();
             match self.do_work(work).await {
-                Ok(()) => warned = false,
+                Ok(()) => self.state.borrow_mut().flow.full = false,
                 Err(error) if error.is_storage_full() => {
-                    if !std::mem::replace(&mut warned, true) {
+                    if !std::mem::replace(&mut self.state.borrow_mut().flow.full, true) {
                         tracing::warn!(log = %self.directory.display(), %error, "the log waits for space");
                     }
                     self.wait_for_space(&error).await;
@@ -111,7 +111,7 @@ impl Log {
             // Who no longer waits needs no answer.
             let _ = waiter.answer.send(Err(error.clone()));
         }
-        let waits = self.state.borrow().flow.undurable_bytes >= self.store.limits().journal.bypass_bytes;
+        let waits = self.state.borrow().bypasses(&self.store.limits().journal);
         if waits {
             self.store.disk().sleep(SPACE_RETRY).await;
         }
@@ -119,19 +119,15 @@ impl Log {
 
     /// What is to be done; `None`, and the flusher is off, if nothing is.
     fn next_work(self: &Rc<Self>) -> Option<Work> {
-        let bypass_bytes = self.store.limits().journal.bypass_bytes;
+        let limits = self.store.limits().journal;
         let work = {
             let mut state = self.state.borrow_mut();
             let work = match state.phase {
                 Phase::Poisoned(_) | Phase::Removed => None,
-                Phase::Open | Phase::Closed => state.next_work(bypass_bytes),
+                Phase::Open | Phase::Closed => state.next_work(&limits),
             };
-            state.flow.bypassing = match &work {
-                Some(Work::Write(group)) => group.bypass,
-                // What is too much for the journal is written once the segment before it is done.
-                Some(Work::Finish { .. }) => state.flow.undurable_bytes >= bypass_bytes,
-                None => false,
-            };
+            // While a segment is finished, the journal takes what comes.
+            state.flow.bypassing = matches!(&work, Some(Work::Write(group)) if group.bypass);
             if work.is_none() {
                 state.flow.flushing = false;
                 state.tell_written();
@@ -350,8 +346,8 @@ impl Log {
 
 impl State {
     /// The oldest thing that is due: a write that someone asked for or waits for, or the end of a rolled segment.
-    fn next_work(&self, bypass_bytes: u64) -> Option<Work> {
-        let bypass = self.flow.undurable_bytes >= bypass_bytes;
+    fn next_work(&self, limits: &JournalLimits) -> Option<Work> {
+        let bypass = self.bypasses(limits);
         // Only the newest few segments are not finished yet.
         let segment = self.segments.iter().rev().take_while(|segment| !segment.is_finished()).last()?;
         if segment.written < segment.size && (bypass || self.bounds.written_end < self.flow.asked_to) {

@@ -162,6 +162,8 @@ pub(super) struct Flow {
     /// The flusher makes appends durable: none of them goes into the journal meanwhile, so that what the journal holds
     /// always continues what is durable.
     pub bypassing: bool,
+    /// The last write to a segment found the disk full.
+    pub full: bool,
     /// Everything below is to be written to its segment.
     pub asked_to: Offset,
 }
@@ -175,6 +177,7 @@ impl Flow {
             queued: false,
             flushing: false,
             bypassing: false,
+            full: false,
             asked_to: Offset::ZERO,
         }
     }

@@ -47,8 +47,10 @@ pub struct JournalLimits {
     pub bytes_max: u64,
     /// Entries of one group, but for its last.
     pub group_bytes_max: usize,
-    /// A log with this much that is not durable has it written to its segment instead (docs/decisions/0007).
+    /// A log with this much that is not durable has it written to its segment instead (docs/decisions/0007),
     pub bypass_bytes: u64,
+    /// unless its segment lacks more than this that is durable in the journal, which would be written first (0014).
+    pub behind_bytes_max: u64,
     /// Bytes written past the journal after which a checkpoint is taken, so that a start has little to read.
     pub bypassed_bytes_max: u64,
 }
@@ -60,6 +62,7 @@ impl Default for JournalLimits {
             bytes_max: 256 << 20,
             group_bytes_max: 2 << 20,
             bypass_bytes: 128 << 10,
+            behind_bytes_max: 1 << 20,
             bypassed_bytes_max: 256 << 20,
         }
     }

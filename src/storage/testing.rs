@@ -207,6 +207,7 @@ pub(crate) const JOURNAL: JournalLimits = JournalLimits {
     bytes_max: 256 << 10,
     group_bytes_max: 16 << 10,
     bypass_bytes: 12 << 10,
+    behind_bytes_max: 64 << 10,
     bypassed_bytes_max: 256 << 10,
 };
 
@@ -245,7 +246,9 @@ pub(crate) async fn simulated_store(device: &Rc<Simulated>, cache_bytes_max: u64
 
 /// As [`simulated_store`]; every append goes straight to its segment, so that the journal knows nothing of it.
 pub(crate) async fn bypassing_store(device: &Rc<Simulated>) -> Rc<Store> {
-    limited_store(device, JournalLimits { bypass_bytes: 1, bypassed_bytes_max: u64::MAX, ..JOURNAL }).await
+    let limits =
+        JournalLimits { group_bytes_max: 1, bypass_bytes: 1, bypassed_bytes_max: u64::MAX, ..JOURNAL };
+    limited_store(device, limits).await
 }
 
 /// As [`simulated_store`], with a journal of other bounds.

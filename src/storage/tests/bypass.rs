@@ -9,8 +9,9 @@ use futures_lite::future::yield_now;
 
 use crate::io::Simulated;
 use crate::model::Offset;
+use crate::storage::store::JournalLimits;
 use crate::storage::testing::{
-    Opened, open, place, recovered, run, settings, simulated_file, simulated_store,
+    JOURNAL, Opened, limited_store, open, place, recovered, run, settings, simulated_file, simulated_store,
 };
 
 const FIRST: &str = "00000000000000000000.log";
@@ -52,6 +53,66 @@ fn what_only_the_journal_has_goes_to_the_segment_with_the_bypass() {
             assert_eq!(log.bases().await, [0, 1, 2, 3, 4], "seed {seed}");
         });
     }
+}
+
+/// The rule: who waits does not wait for what is durable already (`State::bypasses`). The segment catches up meanwhile, and then
+/// takes what is large.
+#[test]
+fn a_large_append_far_ahead_of_its_segment_goes_into_the_journal_and_the_next_past_it() {
+    for seed in 0..20 {
+        run(async {
+            let device = Simulated::new(seed);
+            // A journal so large that no checkpoint comes by itself.
+            let limits = JournalLimits { behind_bytes_max: 4 << 10, first_file_bytes: 256 << 10, ..JOURNAL };
+            let log = open(&limited_store(&device, limits).await, settings()).await.expect("it opens");
+            for _ in 0..4 {
+                log.put(1, 2_000).await;
+            }
+            assert_eq!(log.put(1, 13_000).await, 4);
+            assert_eq!(journaled(&device).last(), Some(&(4, 5)), "seed {seed}");
+            while log.log.state.borrow().flow.flushing {
+                yield_now().await;
+            }
+            assert_eq!(log.log.state.borrow().bounds.written_end, Offset(5), "nobody asked for a checkpoint");
+            assert_eq!(log.put(1, 13_000).await, 5);
+            assert_eq!(journaled(&device).last(), Some(&(4, 5)), "seed {seed}");
+            let log = opened(&device.crash()).await;
+            assert_eq!(log.bases().await, [0, 1, 2, 3, 4, 5], "seed {seed}");
+        });
+    }
+}
+
+/// The rule: who waits does not wait for a flusher that writes what is durable already (`Log::offer`), unless a group has no room.
+#[test]
+fn while_a_segment_is_written_back_large_appends_go_into_the_journal() {
+    let mut met = 0;
+    for seed in 0..SEEDS {
+        run(async {
+            let device = Simulated::new(seed);
+            let log = opened(&device).await;
+            log.put(1, 2_000).await;
+            let writing = log.log.clone();
+            let written = glommio::spawn_local(async move { writing.write_back(Offset(1)).await });
+            turns(2).await;
+            let is_writing = || {
+                let flow = log.log.state.borrow().flow;
+                flow.flushing && !flow.bypassing
+            };
+            let was_writing = is_writing();
+            assert_eq!(log.put(1, 13_000).await, 1);
+            if was_writing && is_writing() {
+                met += 1;
+                assert_eq!(journaled(&device).last(), Some(&(1, 2)), "seed {seed}");
+            }
+            written.await.expect("written");
+            // More than a group takes waits for the flusher and goes past the journal.
+            assert_eq!(log.put(1, 20_000).await, 2);
+            assert!(log.log.state.borrow().bounds.written_end >= Offset(3));
+            let log = opened(&device.crash()).await;
+            assert_eq!(log.bases().await, [0, 1, 2], "seed {seed}");
+        });
+    }
+    assert!(met > 0, "no seed met a flusher at work");
 }
 
 /// The rule: while the flusher makes appends durable, nothing of that log goes into the journal (`Flow::bypassing`), and

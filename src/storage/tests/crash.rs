@@ -70,6 +70,7 @@ fn limits(device: &Simulated) -> JournalLimits {
         bytes_max: choose([first_file_bytes, 2 * first_file_bytes, 256 << 10]),
         group_bytes_max: choose([1, 8 << 10, 16 << 10]) as usize,
         bypass_bytes: choose([1, 4 << 10, 12 << 10]),
+        behind_bytes_max: choose([0, 6 << 10, 1 << 20]),
         bypassed_bytes_max: choose([20 << 10, 100 << 10, 256 << 10]),
     }
 }
