@@ -57,8 +57,8 @@ pub struct IoCaps {
 
 /// One group is in flight at a time, large ones in several parts; the bytes are bounded by the group.
 const JOURNAL: IoCap = IoCap { operations: 8, bytes: u64::MAX };
-/// Half of the ring: with few but busy partitions all writes are of this class. 16 MiB is a depth of 64 at the 256 KiB
-/// that one write has.
+/// Half of the ring: with few but busy partitions all writes are of this class. 16 MiB is a depth of 32 at the 512 KiB
+/// that one write has at most.
 const BYPASS: IoCap = IoCap { operations: 64, bytes: 16 << 20 };
 /// Reads that miss the batch cache near the end are few; 16 of them saturate a device.
 const TAIL_READ: IoCap = IoCap { operations: 16, bytes: 8 << 20 };
