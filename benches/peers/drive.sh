@@ -7,9 +7,6 @@ LABELS=(kafka "Kafka, page cache" flush "Kafka, flush each" corelog "Corelog, du
 FILL_BATCH_BYTES=101000
 FETCH_GB=1.6
 COLD_GB=6
-# Of the device, read past the page cache by so many at once.
-DEVICE_MIB=2048
-DEVICE_READERS=4
 IDLE_SETTLE_S=10
 CLIENT=""
 
@@ -132,29 +129,29 @@ run_fetch() { # options...
 
 run_cold() { # options...
   fill $COLD_GB --partitions 16
-  note_device
   # What Corelog keeps in its own memory goes with the process; Kafka keeps nothing but what lies in the page cache.
   [ "$SIDE" != corelog ] || { end_broker; start_side corelog; }
   sync -f target
   # Of no bytes: drops a file's pages without reading it.
-  find "$WORK/data" -type f -size +1M -exec dd if={} iflag=nocache count=0 status=none \;
-  drive consume --start beginning --warm-up 0 --duration 0 --set topic.remove=true "$@"
+  find "$WORK/data" -name '*.log' -size +1M -exec dd if={} iflag=nocache count=0 status=none \;
+  drive consume --start beginning --warm-up 0 --duration 0 --set topic.remove=false "$@"
+  note_device
+  "$CORELOG" topic delete peers --bootstrap-server "$ADDRESS" >/dev/null
 }
 
-# Reads a file of zeros at several places at once, past the page cache: what the device gives.
+# Reads the same files again, each by a reader of its own, past the page cache: what the device gives of them. Afterwards, so
+# that a host that keeps what it has read helps this and not the broker.
 note_device() {
-  local part=$((DEVICE_MIB / DEVICE_READERS)) from began reader readers=()
-  dd if=/dev/zero of="$WORK/device" bs=1M count=$DEVICE_MIB oflag=direct status=none
-  sync -f target
+  local file bytes began reader readers=() files=()
+  mapfile -t files < <(find "$WORK/data" -name '*.log' -size +1M)
+  bytes=$(du -cb "${files[@]}" | tail -1 | cut -f1)
   began=$(date +%s%N)
-  for reader in $(seq 0 $((DEVICE_READERS - 1))); do
-    from=$((reader * part))
-    dd if="$WORK/device" of=/dev/null bs=1M skip=$from count=$part iflag=direct status=none &
+  for file in "${files[@]}"; do
+    dd if="$file" of=/dev/null bs=1M iflag=direct status=none &
     readers+=($!)
   done
-  wait "${readers[@]}"
-  fact device_mb_s "$(awk -v mib=$DEVICE_MIB -v ns=$(($(date +%s%N) - began)) 'BEGIN { printf "%.0f\n", mib * 1048576 / ns * 1e3 }')"
-  rm -f "$WORK/device"
+  for reader in "${readers[@]}"; do wait "$reader"; done
+  fact device_mb_s "$(awk -v bytes="$bytes" -v ns=$(($(date +%s%N) - began)) 'BEGIN { printf "%.0f\n", bytes / ns * 1e3 }')"
 }
 
 run_idle() { # connections

@@ -21,10 +21,10 @@ pub use check::may_write;
 
 use super::{Begun, Client, Outcome, Server, errors, malformed};
 use crate::metrics::Stage;
-use crate::model::ShardId;
+use crate::model::{ShardId, TimestampMs};
 use crate::protocol::produce::{ProduceRequest, TOPIC_IDS_FROM, TopicData};
 use crate::protocol::{ErrorCode, RequestHeader};
-use crate::shard::{AppendAnswers, AppendEntries, AppendEntry, Appending, Reply, Shard, ShardGone};
+use crate::shard::{AppendAnswers, AppendEntries, AppendEntry, Appending, Reply, Sent, Shard, ShardGone};
 
 /// Batches for one owner, and which part of the answer each belongs to.
 struct Group {
@@ -58,7 +58,8 @@ pub async fn begin(server: &Rc<Server>, client: &Client, header: RequestHeader, 
         Err(error) => return Begun::Ready(Some(malformed(&header, &error))),
     };
     let acks = request.acks;
-    let (mut answer, groups) = check_all(server, &header, &body, request);
+    let time = server.shard().now();
+    let (mut answer, groups) = check_all(server, &header, &body, request, time);
     let checked = Instant::now();
     server.shard().metrics().stages.record(Stage::ProduceReceive, checked.duration_since(received));
     match &groups[..] {
@@ -66,7 +67,8 @@ pub async fn begin(server: &Rc<Server>, client: &Client, header: RequestHeader, 
         [one] => client.affinity().served_by(one.owner),
         _ => client.affinity().served_by_many(),
     }
-    let mut started = append(server, groups, checked).await;
+    let sent = Sent { from: server.shard().id(), at: checked, time };
+    let mut started = append(server, groups, sent).await;
     let server = server.clone();
     // Without the client's id the frame is no longer held.
     let header = RequestHeader { client_id: None, ..header };
@@ -97,6 +99,7 @@ fn check_all(
     header: &RequestHeader,
     body: &Bytes,
     request: ProduceRequest<'_>,
+    time: TimestampMs,
 ) -> (Answer, Groups) {
     let by_id = header.version >= TOPIC_IDS_FROM;
     let whole = whole_request_refusal(server, &request);
@@ -114,7 +117,7 @@ fn check_all(
             let checked = known
                 .as_ref()
                 .map_err(|code| Refused::from(*code))
-                .and_then(|known| check::partition(server, known, data.partition, &records, header.version));
+                .and_then(|known| check::partition(known, data.partition, &records, (header.version, time)));
             match checked {
                 Ok(Checked { partition, batch, header, append_time }) => {
                     answer.stamp(place, append_time);
@@ -161,7 +164,7 @@ fn add(groups: &mut Groups, owner: ShardId, entry: AppendEntry, part: Part) {
 }
 
 /// Hands every group to its owner. Credits are taken first, so that nothing is awaited between the appends.
-async fn append(server: &Rc<Server>, groups: Groups, checked: Instant) -> SmallVec<[Started; 1]> {
+async fn append(server: &Rc<Server>, groups: Groups, sent: Sent) -> SmallVec<[Started; 1]> {
     let shard = server.shard();
     let mut credits: SmallVec<[_; 1]> = SmallVec::new();
     for group in &groups {
@@ -169,7 +172,7 @@ async fn append(server: &Rc<Server>, groups: Groups, checked: Instant) -> SmallV
         credits.push(if elsewhere { Some(shard.router().credit(group.owner).await) } else { None });
     }
     let waited = credits.iter().any(Option::is_some);
-    let sent = if waited { Instant::now() } else { checked };
+    let sent = if waited { Sent { at: Instant::now(), ..sent } } else { sent };
     let start = |(Group { entries, parts, .. }, credit)| {
         let progress = match credit {
             None => Progress::Here(shard.append(&entries, sent)),

@@ -29,7 +29,7 @@ pub use budget::{Arriving, Budget, Exhausted, Grant};
 pub use coordinators::{AllGroups, Coordinators};
 pub use inbox::{Notice, Notices, ShardInbox, inbox};
 pub use requests::{
-    AppendAnswer, AppendAnswers, AppendEntries, AppendEntry, Appending, ReadAnswers, ReadEntry,
+    AppendAnswer, AppendAnswers, AppendEntries, AppendEntry, Appending, ReadAnswers, ReadEntry, Sent,
 };
 pub use router::{Credit, Mesh, Reply, Router, ShardGone, mesh};
 use settings::ShardSettings;

@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 
 use super::Shard;
 use crate::metrics::Stage;
-use crate::model::{Offset, TimestampMs, TopicPartition};
+use crate::model::{Offset, ShardId, TimestampMs, TopicPartition};
 use crate::partition::{Appended, Bounds, Partition, PartitionError, Read, ReadRequest};
 use crate::record::BatchHeader;
 
@@ -39,6 +39,16 @@ pub type AppendEntries = SmallVec<[AppendEntry; 1]>;
 /// The answers to a group of appends, in its order.
 pub type AppendAnswers = SmallVec<[Result<AppendAnswer, PartitionError>; 1]>;
 
+/// Where a group comes from.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent {
+    pub from: ShardId,
+    /// When that shard let go of it.
+    pub at: Instant,
+    /// The time at which it was checked.
+    pub time: TimestampMs,
+}
+
 /// A group that was appended, though it need not be durable.
 pub struct Appending {
     started: SmallVec<[Started; 1]>,
@@ -57,13 +67,13 @@ pub struct ReadEntry {
 pub type ReadAnswers = Vec<Result<Read, PartitionError>>;
 
 impl Shard {
-    /// Appends to partitions of this shard, now. `sent` is when the connection's shard let go of it.
-    pub fn append(&self, entries: &[AppendEntry], sent: Instant) -> Appending {
+    /// Appends to partitions of this shard, now.
+    pub fn append(&self, entries: &[AppendEntry], sent: Sent) -> Appending {
         let stages = &self.metrics().stages;
-        let arrived = Instant::now();
-        stages.record(Stage::ProduceRoute, arrived.duration_since(sent));
-        let now = self.now();
-        let started = entries.iter().map(|entry| self.append_one(entry, now)).collect();
+        // Clocks are read for every request, several times: not where nothing has happened since.
+        let arrived = if sent.from == self.id() { sent.at } else { Instant::now() };
+        stages.record(Stage::ProduceRoute, arrived.duration_since(sent.at));
+        let started = entries.iter().map(|entry| self.append_one(entry, sent.time)).collect();
         let at = Instant::now();
         stages.record(Stage::ProduceAppend, at.duration_since(arrived));
         Appending { started, at }

@@ -51,11 +51,10 @@ pub fn topic(
 
 /// Checks the batch of one partition, and rewrites it where the topic demands another codec or timestamp.
 pub fn partition(
-    server: &Server,
     topic: &Topic,
     index: PartitionIndex,
     records: &Bytes,
-    version: i16,
+    (version, now): (i16, TimestampMs),
 ) -> Result<Checked, Refused> {
     let partition = topics::partition(topic, index.0)?;
     let (batch, header) = single_batch(records, version >= ZSTD_FROM).map_err(refused)?;
@@ -64,7 +63,7 @@ pub fn partition(
         let fault = Some(Box::new(Fault { message, records: vec![] }));
         return Err(Refused { fault, ..ErrorCode::InvalidRequest.into() });
     }
-    let accepted = accept(&batch, &header, &rules(&topic.settings), server.shard().now())
+    let accepted = accept(&batch, &header, &rules(&topic.settings), now)
         .map_err(|error| Refused { log_start_of: log_start_of(error.kind, partition), ..refused(error) })?;
     let Accepted { batch, header, log_append_time, .. } = accepted;
     if header.size_bytes > topic.settings.segment.bytes {
