@@ -92,6 +92,8 @@ pub struct Disk {
     admitted_bytes: Cell<u64>,
     /// Admitted and not written yet.
     promised_bytes: Cell<u64>,
+    /// Of all that was promised, what is not any more.
+    fulfilled_bytes: Cell<u64>,
     free_known_at: Cell<Instant>,
     refreshing: Cell<bool>,
 }
@@ -127,6 +129,7 @@ impl Disk {
             free_bytes: Cell::new(0),
             admitted_bytes: Cell::new(0),
             promised_bytes: Cell::new(0),
+            fulfilled_bytes: Cell::new(0),
             free_known_at: Cell::new(Instant::now()),
             refreshing: Cell::new(false),
         });
@@ -214,6 +217,7 @@ impl Disk {
     /// `bytes` that were promised are written, or never will be.
     pub fn fulfil(&self, bytes: u64) {
         debug_assert!(bytes <= self.promised_bytes.get(), "only what was promised is fulfilled");
+        self.fulfilled_bytes.set(self.fulfilled_bytes.get() + bytes);
         self.promised_bytes.set(self.promised_bytes.get().saturating_sub(bytes));
     }
 
@@ -241,13 +245,15 @@ impl Disk {
     }
 
     async fn refresh_free_space(&self) -> io::Result<()> {
+        let fulfilled = self.fulfilled_bytes.get();
         let free = match &self.device {
             Device::Kernel => kernel::free_bytes(&self.directory).await?,
             Device::Simulated(device) => device.free_bytes(),
         };
         self.free_bytes.set(free);
-        // What was admitted and is not written yet is not in that figure.
-        self.admitted_bytes.set(self.promised_bytes.get());
+        // What was admitted and is not written yet is not in that figure, and what was written meanwhile need not be.
+        let meanwhile = self.fulfilled_bytes.get() - fulfilled;
+        self.admitted_bytes.set(self.promised_bytes.get() + meanwhile);
         self.free_known_at.set(Instant::now());
         Ok(())
     }

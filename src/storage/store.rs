@@ -167,6 +167,8 @@ impl Store {
         limits.journal.group_bytes_max =
             limits.journal.group_bytes_max.min(first_file_bytes as usize / GROUPS_PER_FILE_MIN);
         files.add(first_file_bytes).await.map_err(failed())?;
+        // That much less is free than was known.
+        disk.look_at_free_space();
         let mut ring = Ring::default();
         ring.add_file(first_file_bytes);
         Ok(Rc::new(Self {

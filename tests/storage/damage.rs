@@ -6,6 +6,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use corelog::record::BatchHeader;
 
@@ -28,6 +29,9 @@ const BATCHES: u64 = 22;
 /// Timestamps of the batches lie this far apart.
 const STEP_MS: i64 = 1_000;
 const FIRST_MS: i64 = 1_700_000_000_000;
+
+/// A segment is finished so long after its index is there, and the other partition's as well.
+const SETTLED_AFTER: Duration = Duration::from_millis(300);
 
 /// The idempotent producer of all batches.
 const PRODUCER: i64 = 4_711;
@@ -57,6 +61,12 @@ impl Case {
         admin::create(&mut connection, TOPIC, 2, &[("retention.ms", "-1")]);
         let mut partitions = [Partition::default(), Partition::default()];
         for n in 0..BATCHES {
+            if n == BATCHES - 1 {
+                // While a segment is finished the journal takes what comes: the last batch is to be in its segment only.
+                let finished = || server.files(DIRECTORY, ".cindex").len() >= 4;
+                wait_for("the segments are finished", || finished().then_some(()));
+                std::thread::sleep(SETTLED_AFTER);
+            }
             for (index, partition) in partitions.iter_mut().enumerate() {
                 let bytes = stamped(first_of(n), Shape::LARGE, Some(PRODUCER), FIRST_MS + n as i64 * STEP_MS);
                 let answer = connection.ask(&produce(TOPIC, index as i32, bytes, -1), PRODUCE);

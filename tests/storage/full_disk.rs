@@ -91,10 +91,10 @@ impl Topic {
     }
 }
 
-/// Does something that must give space back to the filesystem.
 /// The broker looks at the free space once a second.
 const LOOKED_AT: std::time::Duration = std::time::Duration::from_millis(2_500);
 
+/// Does something that must give space back to the filesystem.
 fn freeing(disk: &LoopMount, what: &str, act: impl FnOnce()) {
     let before = disk.free_bytes();
     act();
@@ -117,6 +117,8 @@ fn a_full_disk_refuses_appends_until_there_is_space() {
             assert_eq!(topic.produce(&mut connection, Shape::HUGE).error_code, NONE);
         }
     }
+    // Each shard learns of the space that the others' journals took.
+    std::thread::sleep(LOOKED_AT);
     assert!(kept.fill(&mut connection) > 0);
     let full_at = disk.free_bytes();
     assert!(full_at > 64 << 20, "the reserve is untouched: {full_at} bytes are free");

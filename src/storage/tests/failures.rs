@@ -34,8 +34,9 @@ fn all_who_wait_learn_of_the_failure_at_once() {
         let store = simulated_store(&device, 1 << 20).await;
         let large = LogSettings { segment_bytes: 1 << 30, ..settings() };
         let log = open(&store, large).await.expect("a new log");
+        // Together they are more than one write takes.
         device.fail_writes_after(1);
-        let waiters: Vec<_> = (0..5)
+        let waiters: Vec<_> = (0..10)
             .map(|_| {
                 log.append(1, 100_000, 1_000).expect("accepted");
                 let (end, log) = (log.log.log_end_offset(), log.log.clone());

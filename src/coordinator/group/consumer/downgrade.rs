@@ -5,6 +5,7 @@
 use super::ConsumerGroup;
 use super::classic::bytes_of;
 use super::member::Member;
+use crate::coordinator::group::assignor::Assignment;
 use crate::coordinator::group::classic::{ClassicGroup, Migrant};
 use crate::coordinator::group::{Group, Kind, Turn};
 use crate::coordinator::{Actions, MemberId};
@@ -39,9 +40,22 @@ impl ConsumerGroup {
             })
         });
         ClassicGroup::downgraded(turn, self.id.clone(), self.epoch, migrants.collect(), |id, subscription| {
-            let target = self.targets.get(id);
-            target.map_or_else(bytes::Bytes::new, |target| bytes_of(target, subscription, turn.image))
+            bytes_of(&self.held_or_free(id), subscription, turn.image)
         })
+    }
+
+    /// What a member has, what it is to give up and may still work on, and of what it is to get that which nobody else has. Not
+    /// just its target, as Kafka has it: should the group be upgraded again before the member has joined once more, what it has not
+    /// given up yet would go to another.
+    fn held_or_free(&self, id: &MemberId) -> Assignment {
+        let current = self.members.get(id).map(|member| &member.current);
+        let mut all = Assignment::default();
+        let held =
+            current.into_iter().flat_map(|current| current.assigned.iter().chain(current.revoking.iter()));
+        let is_free = |at: &(_, _)| self.owners.get(at).is_none_or(|owner| owner == id);
+        let due = self.targets.get(id).into_iter().flat_map(Assignment::iter).filter(is_free);
+        held.chain(due).for_each(|(topic, partition)| all.insert(topic, partition));
+        all
     }
 }
 
