@@ -88,7 +88,7 @@ pub fn keep(bytes: u64) {
 }
 
 /// Gives some of this thread's chunks that nobody wanted since the last call back to the system. Called every second it takes
-/// minutes to give back most of them; a call costs a millisecond for 16 GB of them.
+/// minutes to give back most of them, so that no call holds the thread up for long.
 pub fn trim() {
     FREE.with(|free| {
         let mut free = free[Unit::Chunk as usize].borrow_mut();

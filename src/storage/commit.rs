@@ -337,7 +337,7 @@ impl Log {
             return Offer::Nothing;
         }
         // Who waits does not wait for a flusher that writes other things, unless it is too much for a group.
-        let may_bypass = !state.flow.flushing || state.flow.undurable_bytes > limits.group_bytes_max as u64;
+        let may_bypass = !state.flow.flushing || state.exceeds_group(limits);
         if may_bypass && state.bypasses(limits) {
             return Offer::Bypass;
         }
@@ -370,11 +370,13 @@ impl super::log::State {
     /// first; or it is too much for a group of the journal.
     pub(super) fn bypasses(&self, limits: &JournalLimits) -> bool {
         let undurable_bytes = self.flow.undurable_bytes;
-        if undurable_bytes > limits.group_bytes_max as u64 {
-            return true;
-        }
-        let behind_bytes = self.unwritten_bytes().saturating_sub(undurable_bytes);
-        undurable_bytes >= limits.bypass_bytes && behind_bytes <= limits.behind_bytes_max
+        let is_near = || self.unwritten_bytes().saturating_sub(undurable_bytes) <= limits.behind_bytes_max;
+        self.exceeds_group(limits) || (undurable_bytes >= limits.bypass_bytes && is_near())
+    }
+
+    /// Whether what is not durable is too much for a group of the journal.
+    fn exceeds_group(&self, limits: &JournalLimits) -> bool {
+        self.flow.undurable_bytes > limits.group_bytes_max as u64
     }
 
     /// The batches that are not durable, in order.

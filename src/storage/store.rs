@@ -47,9 +47,10 @@ pub struct JournalLimits {
     pub bytes_max: u64,
     /// Entries of one group, but for its last.
     pub group_bytes_max: usize,
-    /// A log with this much that is not durable has it written to its segment instead (docs/decisions/0007),
+    /// A log with this much that is not durable has it written to its segment instead (docs/decisions/0007).
     pub bypass_bytes: u64,
-    /// unless its segment lacks more than this that is durable in the journal, which would be written first (0014).
+    /// But not if the segment lacks more than this that is durable, in the journal: it would be written first
+    /// (docs/decisions/0014).
     pub behind_bytes_max: u64,
     /// Bytes written past the journal after which a checkpoint is taken, so that a start has little to read.
     pub bypassed_bytes_max: u64,

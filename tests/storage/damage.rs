@@ -63,8 +63,9 @@ impl Case {
         for n in 0..BATCHES {
             if n == BATCHES - 1 {
                 // While a segment is finished the journal takes what comes: the last batch is to be in its segment only.
-                let finished = || server.files(DIRECTORY, ".cindex").len() >= 4;
-                wait_for("the segments are finished", || finished().then_some(()));
+                wait_for("the segments are finished", || {
+                    (server.files(DIRECTORY, ".cindex").len() >= 4).then_some(())
+                });
                 std::thread::sleep(SETTLED_AFTER);
             }
             for (index, partition) in partitions.iter_mut().enumerate() {
