@@ -17,6 +17,7 @@ use super::file::{Access, File, Inner, WriteBuffer};
 use super::foreign::Home;
 use super::kernel;
 use super::memory::BLOCK_BYTES;
+use super::remover;
 use super::scheduler::{Place, Scheduler, Ticks};
 use super::simulated::{self, Simulated};
 use crate::model::TimestampMs;
@@ -27,6 +28,8 @@ const FREE_SPACE_AGE_MAX: Duration = Duration::from_secs(1);
 const ADMITTED_BYTES_MAX: u64 = 64 << 20;
 /// Space is reserved ahead of need only while several times the reserve is free.
 const RESERVATION_FACTOR: u64 = 4;
+/// Space is ample while this many times the reserve is free.
+const AMPLE_FACTOR: u64 = 64;
 /// A non-empty file that every executor reads first; see [`Disk::open`].
 const PROBE_FILE: &str = "direct-io.probe";
 
@@ -235,6 +238,11 @@ impl Disk {
         self.free_bytes.get().saturating_sub(self.admitted_bytes.get())
     }
 
+    /// Whether so much space is free that some may be held for later.
+    pub fn is_ample(&self) -> bool {
+        self.free_bytes() >= AMPLE_FACTOR * self.limits.reserve_bytes
+    }
+
     /// Waits for what this disk does in the background. glommio's blocking thread panics if its executor ends first: call it
     /// last, once the logs are closed.
     pub async fn quiesce(&self) {
@@ -311,11 +319,32 @@ impl Disk {
         }
     }
 
+    /// Whether nobody has the file open, in this process or another.
+    pub async fn is_unshared(&self, path: &Path) -> io::Result<bool> {
+        match &self.device {
+            Device::Kernel => kernel::is_unshared(path).await,
+            Device::Simulated(device) => device.is_unshared(path).await,
+        }
+    }
+
     /// Removes a file, if it is there. The name's going is durable only after [`Self::sync_directory`].
     pub async fn remove_file(&self, path: &Path) -> io::Result<()> {
         match &self.device {
             Device::Kernel => kernel::remove_file(path).await,
             Device::Simulated(device) => device.remove_file(path).await,
+        }
+    }
+
+    /// Removes a file, or a directory and all in it, some time later, on a thread that holds up nobody; slowly, unless space is
+    /// needed. It has a name of its own already, and one that the next start removes.
+    pub fn discard(&self, path: &Path) {
+        match &self.device {
+            Device::Kernel => remover::discard(path, !self.is_ample()),
+            Device::Simulated(device) => {
+                let (device, path) = (device.clone(), path.to_path_buf());
+                // Only a power cut fails it, and who comes after that removes the file.
+                glommio::spawn_local(async move { drop(device.remove_file(&path).await) }).detach();
+            }
         }
     }
 

@@ -4,6 +4,7 @@
 //! file, and the directory that names it.
 
 use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,6 +13,9 @@ use std::time::UNIX_EPOCH;
 use super::disk::{FileFacts, Inspected};
 use super::memory::BLOCK_BYTES;
 use crate::model::TimestampMs;
+
+/// Chooses the signal that tells of a lease; `asm-generic/fcntl.h`, and no constant of `libc`.
+const F_SETSIG: libc::c_int = 10;
 
 thread_local! {
     /// What this executor's blocking thread has to do, also for those who no longer wait.
@@ -114,6 +118,28 @@ pub(super) async fn rename(from: &Path, to: &Path) -> io::Result<()> {
 pub(super) async fn remove_file(path: &Path) -> io::Result<()> {
     let path = path.to_path_buf();
     blocking(move || absent_as_none(std::fs::remove_file(&path)).map(|_| ())).await
+}
+
+pub(super) async fn is_unshared(path: &Path) -> io::Result<bool> {
+    let path = path.to_path_buf();
+    blocking(move || {
+        let file = std::fs::OpenOptions::new().read(true).write(true).open(&path)?;
+        Ok(is_lone(&file))
+    })
+    .await
+}
+
+/// Whether nobody else has the file open; false where the file system cannot tell.
+///
+/// The kernel grants a write lease only then. It is given back at once.
+pub(super) fn is_lone(file: &std::fs::File) -> bool {
+    // Whoever opens the file just now makes the kernel send a signal, which is to be one that does nothing.
+    let calls =
+        [(F_SETSIG, libc::SIGURG), (libc::F_SETLEASE, libc::F_WRLCK), (libc::F_SETLEASE, libc::F_UNLCK)];
+    calls.into_iter().all(|(command, argument)| {
+        // SAFETY: the descriptor is open as long as `file`, and these commands take an integer.
+        unsafe { libc::fcntl(file.as_raw_fd(), command, argument) >= 0 }
+    })
 }
 
 pub(super) async fn remove_directory(path: &Path) -> io::Result<()> {

@@ -12,6 +12,7 @@ mod foreign;
 mod kernel;
 mod memory;
 mod pages;
+mod remover;
 mod scheduler;
 mod simulated;
 

@@ -53,6 +53,8 @@ struct Node {
     durable: Vec<u8>,
     /// In flight, by ticket.
     pending: BTreeMap<u64, Change>,
+    /// Held by every open file of it.
+    handles: Rc<()>,
 }
 
 #[derive(Default)]
@@ -218,7 +220,16 @@ impl Simulated {
                 node
             }
         };
-        Ok(SimulatedFile::new(self.clone(), node, path))
+        let handle = facts.nodes.get(&node).map(|node| node.handles.clone()).unwrap_or_default();
+        Ok(SimulatedFile::new(self.clone(), (node, handle), path))
+    }
+
+    pub(super) async fn is_unshared(&self, path: &Path) -> io::Result<bool> {
+        self.pass_time().await;
+        self.check_power()?;
+        let facts = self.facts.borrow();
+        let node = facts.node_of(path).and_then(|node| facts.nodes.get(&node));
+        Ok(Rc::strong_count(&node.ok_or(io::ErrorKind::NotFound)?.handles) == 1)
     }
 
     pub(super) async fn list(&self, path: &Path) -> io::Result<Option<Vec<FileFacts>>> {
@@ -309,7 +320,7 @@ impl Simulated {
             let node = facts.ticket();
             let change = Change::Write(0, content.clone().into());
             let pending = BTreeMap::from([(node, change)]);
-            facts.nodes.insert(node, Node { visible: content, durable: Vec::new(), pending });
+            facts.nodes.insert(node, Node { visible: content, pending, ..Node::default() });
             facts.change_names(NameChange::Link(temporary.to_path_buf(), Entry::File(node)));
             node
         };
@@ -329,7 +340,7 @@ impl Simulated {
         let node = facts.ticket();
         let change = Change::Write(0, content.clone().into());
         let pending = BTreeMap::from([(node, change)]);
-        facts.nodes.insert(node, Node { visible: content, durable: Vec::new(), pending });
+        facts.nodes.insert(node, Node { visible: content, pending, ..Node::default() });
         facts.change_names(NameChange::Link(path.to_path_buf(), Entry::File(node)));
         Ok(())
     }

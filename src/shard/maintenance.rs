@@ -54,6 +54,7 @@ impl Shard {
     async fn maintain_one(&self, partition: &Rc<Partition>, retention: bool, expiry: bool) {
         let now = self.now();
         partition.log().roll_if_due(now);
+        partition.log().age_spares();
         if retention && let Err(error) = partition.log().apply_retention(now).await {
             tracing::warn!("retention of partition {:?} failed: {error}", partition.id());
         }

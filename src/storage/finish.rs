@@ -188,6 +188,7 @@ impl Log {
             // Its end is in the journal only: the next start replays it.
             self.store.leave_to_journal(self);
         }
+        self.discard_spares();
         self.store.forget_files(self.number);
         let writer = self.state.borrow_mut().writer.take();
         if let Some(writer) = writer {

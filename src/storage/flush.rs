@@ -239,6 +239,13 @@ impl Log {
     async fn open_writer(self: &Rc<Self>, segment: Offset) -> Result<(Rc<File>, u64), StorageError> {
         self.prepare_directory().await?;
         let path = place::file_of(&self.directory, segment, LOG_SUFFIX);
+        let begins = {
+            let state = self.state.borrow();
+            state.segments.iter().any(|other| other.base == segment && other.written == 0)
+        };
+        if begins {
+            self.take_spare(&path).await;
+        }
         let disk = self.store.disk();
         let failed = || StorageError::io("opening", &path);
         let file = {
@@ -256,11 +263,15 @@ impl Log {
             self.state.borrow_mut().on_disk.torn = false;
         }
         let allocated = file.size().await.map_err(failed())?;
-        if allocated == 0 {
+        if begins {
             disk.sync_directory(&self.directory).await.map_err(failed())?;
         }
         let writer = Writer { segment, file: file.clone(), allocated };
-        let old = self.state.borrow_mut().writer.replace(writer);
+        let old = {
+            let mut state = self.state.borrow_mut();
+            state.on_disk.reserved |= allocated > 0;
+            state.writer.replace(writer)
+        };
         if let Some(old) = old {
             old.file.close().await.map_err(failed())?;
         }

@@ -21,6 +21,7 @@ use super::epochs::EpochCache;
 use super::error::StorageError;
 use super::place::LogPlace;
 use super::segment::Segment;
+use super::spares::Spares;
 use super::store::Store;
 use crate::io::File;
 use crate::model::{LeaderEpoch, Offset};
@@ -214,6 +215,7 @@ pub(super) struct State {
     pub end_unsettled: bool,
     /// The newest segment of the last manifest: the next start looks for it, and for all after it, by name.
     pub manifest_base: Offset,
+    pub spares: Spares,
 }
 
 impl State {

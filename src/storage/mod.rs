@@ -31,6 +31,7 @@ mod retention;
 mod scan;
 mod segment;
 mod sidecar;
+mod spares;
 mod store;
 mod strays;
 mod takeover;

@@ -83,9 +83,7 @@ fn remove_later(disk: &Rc<Disk>, deleted: PathBuf, delay: Duration) {
     let disk = disk.clone();
     glommio::spawn_local(async move {
         disk.sleep(delay).await;
-        if let Err(error) = disk.remove_directory(&deleted).await {
-            tracing::warn!(path = %deleted.display(), %error, "cannot remove a deleted partition");
-        }
+        disk.discard(&deleted);
     })
     .detach();
 }

@@ -130,37 +130,32 @@ impl Log {
             gone
         };
         let bases: Vec<Offset> = gone.iter().map(|segment| segment.base).collect();
-        self.delete_files(&bases).await?;
+        let deleted = self.set_aside(&bases).await?;
+        self.discard_later(deleted);
         Ok(gone.len())
     }
 
-    /// Renames the files of segments out of the way, in the order given, and removes them later.
-    async fn delete_files(&self, bases: &[Offset]) -> Result<(), StorageError> {
-        if bases.is_empty() {
-            return Ok(());
-        }
+    /// Renames the files of segments out of the way, in the order given.
+    async fn set_aside(&self, bases: &[Offset]) -> Result<Vec<PathBuf>, StorageError> {
         let disk = self.store.disk();
         let mut renamed = Vec::with_capacity(bases.len());
-        {
-            let _names = self.names.write().await.map_err(|_| StorageError::Closed)?;
-            for base in bases {
-                self.store.forget((self.number, *base));
-                for suffix in [INDEX_SUFFIX, PRODUCERS_SUFFIX] {
-                    let path = place::file_of(&self.directory, *base, suffix);
-                    disk.remove_file(&path).await.map_err(StorageError::io("removing", &path))?;
-                }
-                let path = place::file_of(&self.directory, *base, LOG_SUFFIX);
-                let deleted = place::deleted_file(&path);
-                match disk.rename(&path, &deleted).await {
-                    Ok(()) => renamed.push(deleted),
-                    // An active segment without a batch has no file yet.
-                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                    Err(error) => return Err(StorageError::io("renaming", &path)(error)),
-                }
+        let _names = self.names.write().await.map_err(|_| StorageError::Closed)?;
+        for base in bases {
+            self.store.forget((self.number, *base));
+            for suffix in [INDEX_SUFFIX, PRODUCERS_SUFFIX] {
+                let path = place::file_of(&self.directory, *base, suffix);
+                disk.remove_file(&path).await.map_err(StorageError::io("removing", &path))?;
+            }
+            let path = place::file_of(&self.directory, *base, LOG_SUFFIX);
+            let deleted = place::deleted_file(&path);
+            match disk.rename(&path, &deleted).await {
+                Ok(()) => renamed.push(deleted),
+                // An active segment without a batch has no file yet.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(StorageError::io("renaming", &path)(error)),
             }
         }
-        self.remove_later(renamed);
-        Ok(())
+        Ok(renamed)
     }
 
     /// Removes files that have their names of deleted ones, after `file.delete.delay.ms`.
@@ -169,11 +164,7 @@ impl Log {
         let disk = self.store.disk().clone();
         glommio::spawn_local(async move {
             disk.sleep(delay).await;
-            for path in files {
-                if let Err(error) = disk.remove_file(&path).await {
-                    tracing::warn!(path = %path.display(), %error, "cannot remove a deleted segment");
-                }
-            }
+            files.iter().for_each(|path| disk.discard(path));
         })
         .detach();
     }
@@ -238,7 +229,8 @@ impl Log {
             bases.filter(|later| *later > base || nothing_left).collect()
         };
         // Newest first: a crash in between leaves a log without a gap.
-        self.delete_files(&later).await?;
+        let deleted = self.set_aside(&later).await?;
+        self.remove_later(deleted);
         self.store.forget((self.number, base));
         if nothing_left {
             self.replace_end(Segment::new(start));

@@ -15,13 +15,14 @@ use super::{Change, Simulated};
 pub(in crate::io) struct SimulatedFile {
     disk: Rc<Simulated>,
     node: u64,
+    _handle: Rc<()>,
     /// As it was opened: a later rename changes nothing about which faults it meets.
     path: PathBuf,
 }
 
 impl SimulatedFile {
-    pub(super) fn new(disk: Rc<Simulated>, node: u64, path: &Path) -> Self {
-        Self { disk, node, path: path.to_path_buf() }
+    pub(super) fn new(disk: Rc<Simulated>, (node, handle): (u64, Rc<()>), path: &Path) -> Self {
+        Self { disk, node, _handle: handle, path: path.to_path_buf() }
     }
 
     async fn change(&self, change: Change) -> io::Result<()> {

@@ -27,6 +27,7 @@ use super::error::StorageError;
 use super::log::{Bounds, Flow, Log, LogObserver, LogSettings, OnDisk, Phase, State, Waiting};
 use super::place::{LogPlace, METADATA_FILE};
 use super::segment::Segment;
+use super::spares::Spares;
 use super::store::Store;
 use crate::model::Offset;
 use crate::record::BatchHeader;
@@ -170,6 +171,7 @@ impl Recovery<'_> {
             on_disk,
             end_unsettled: false,
             manifest_base: Offset::ZERO,
+            spares: Spares::default(),
         }
     }
 

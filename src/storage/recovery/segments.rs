@@ -280,7 +280,7 @@ impl Recovery<'_> {
             if lost > 0 {
                 tracing::warn!(
                     path = %path.display(), position = frontier.position, bytes = lost, %reason,
-                    "a torn tail is cut off the log"
+                    "what follows the last batch is cut off: torn by the crash, or of a deleted segment whose file this was"
                 );
             }
         }

@@ -19,6 +19,7 @@ mod reading;
 mod recovery;
 mod removal;
 mod retention_model;
+mod spares;
 mod stale_bytes;
 mod starts;
 mod timestamps;

@@ -161,6 +161,7 @@ impl Life {
             }
             96 => self.truncate().await,
             97 => self.read().await,
+            98 => self.opened.log.age_spares(),
             _ => {
                 let log = &self.opened.log;
                 log.start_epoch(LeaderEpoch((self.known.serials.get() / 50) as i32));
