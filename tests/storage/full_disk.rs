@@ -18,9 +18,7 @@ use crate::values::{Shape, Tag, batch};
 const DISK_BYTES: u64 = 272 << 20;
 /// Enough for a few small files, and less than the broker's reserve.
 const SCARCE_BYTES: u64 = 16 << 20;
-/// A topic of twelve batches has more than two.
-const SEGMENT_BYTES: u64 = 4 << 20;
-/// Files of deleted segments go at once, and retention looks often.
+/// A topic of twelve batches has more than two segments. Files of deleted ones go at once, and retention looks often.
 const SETTINGS: [&str; 4] = [
     "log.segment.bytes=4194304",
     "log.segment.delete.delay.ms=0",
@@ -94,15 +92,11 @@ impl Topic {
 /// The broker looks at the free space once a second.
 const LOOKED_AT: std::time::Duration = std::time::Duration::from_millis(2_500);
 
-/// Waits until a partition's files take no more than one segment may. The filesystem's free space does not tell: what other
-/// partitions have in the journal goes to their segments meanwhile.
+/// Waits until a partition's first segment is off the disk. How much is free does not tell: what other partitions have in the
+/// journal goes to their segments meanwhile. Segments after the first may stay, where a crash took their producer snapshots.
 fn wait_until_freed(disk: &LoopMount, topic: &str, what: &str) {
-    let directory = disk.path().join("data").join(format!("{topic}-0"));
-    wait_for(what, || {
-        let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
-        let bytes: u64 = entries.filter_map(|entry| Some(entry.metadata().ok()?.len())).sum();
-        (bytes <= SEGMENT_BYTES).then_some(())
-    });
+    let first = disk.path().join("data").join(format!("{topic}-0/00000000000000000000.log"));
+    wait_for(what, || (!first.exists() && !first.with_extension("log.deleted").exists()).then_some(()));
 }
 
 fn disk(test: &str) -> Option<LoopMount> {
