@@ -9,16 +9,12 @@ use crate::config::BrokerSettings;
 /// Prints version, data directory, shards and their CPUs, listeners and cluster id.
 pub fn print(settings: &BrokerSettings, started: &Started) {
     let image = &started.image;
-    let mut cpus: Vec<String> = vec![];
-    for (shard, cpu) in started.cpus.iter().enumerate() {
-        cpus.push(format!("{shard} on CPU {cpu}"));
-    }
     let directory = settings.data_dir.canonicalize().unwrap_or_else(|_| settings.data_dir.clone());
     let advertised = image.brokers().next().and_then(|broker| broker.endpoints.first().cloned());
     let advertised = advertised.map(|end| format!("{}:{}", end.host, end.port)).unwrap_or_default();
     let rows = [
         ("data", directory.display().to_string()),
-        ("shards", cpus.join(", ")),
+        ("shards", shards(&started.cpus)),
         ("device", started.device.clone()),
         ("kafka", format!("{} (advertised as {advertised})", started.address)),
         ("admin", format!("http://{}/health, /metrics", started.admin)),
@@ -33,6 +29,14 @@ pub fn print(settings: &BrokerSettings, started: &Started) {
         drop(writeln!(out, "  {name:<8} {value}"));
     }
     drop(out.flush());
+}
+
+/// How many there are, or which CPU each stays on.
+fn shards(cpus: &[Option<usize>]) -> String {
+    let pinned =
+        cpus.iter().enumerate().filter_map(|(shard, cpu)| Some(format!("{shard} on CPU {}", (*cpu)?)));
+    let pinned: Vec<String> = pinned.collect();
+    if pinned.is_empty() { cpus.len().to_string() } else { pinned.join(", ") }
 }
 
 fn milliseconds(took: Duration) -> String {

@@ -50,7 +50,8 @@ pub struct Started {
     pub image: Arc<Image>,
     pub address: SocketAddr,
     pub admin: SocketAddr,
-    pub cpus: Vec<usize>,
+    /// Of each shard, if it stays on one.
+    pub cpus: Vec<Option<usize>>,
     /// By what the I/O of the shards is bounded.
     pub device: String,
     pub took: Duration,
@@ -84,7 +85,7 @@ pub fn start(settings: &Arc<BrokerSettings>) -> Result<(Running, Started), Serve
     let image = handle.image();
     let recovered = Arc::new(recover_journals(settings)?);
     remove_strays(settings, &image)?;
-    let cpus = cpus::assign(&cpus::allowed(), shards);
+    let cpus = cpus::pins(shards, settings.shards_pinned);
     let device = device::load(&settings.data_dir, shards);
     let metrics: Vec<Arc<ShardMetrics>> = cpus.iter().map(|_| Arc::default()).collect();
     let phase = PhaseCell::default();
@@ -238,7 +239,7 @@ struct ShardsPlan<'a> {
     controller: &'a ControllerHandle,
     address: SocketAddr,
     presentation: Presentation,
-    cpus: &'a [usize],
+    cpus: &'a [Option<usize>],
     metrics: &'a [Arc<ShardMetrics>],
     recovered: Arc<Recovered>,
     device: DeviceLimits,
@@ -283,10 +284,10 @@ fn start_shards(plan: ShardsPlan<'_>) -> Result<Shards, ServeError> {
     Ok(Shards { inboxes, threads, ready })
 }
 
-/// Waits for every shard; returns the CPU of each, by its number.
-fn wait_until_listening(ready: &Ready, shards: usize) -> Result<Vec<usize>, ServeError> {
+/// Waits for every shard; returns the CPU of each that stays on one, by its number.
+fn wait_until_listening(ready: &Ready, shards: usize) -> Result<Vec<Option<usize>>, ServeError> {
     let deadline = Instant::now() + START_WAIT_MAX;
-    let mut cpus = vec![0; shards];
+    let mut cpus = vec![None; shards];
     for _ in 0..shards {
         match ready.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             Ok(Ok(listening)) => cpus[listening.shard.index()] = listening.cpu,

@@ -1,6 +1,7 @@
 //! Which CPUs the shards run on.
 //!
-//! Key invariant: only CPUs that the process may use are given out. With more shards than CPUs, shards share them.
+//! Key invariant: only CPUs that the process may use are given out. With more shards than CPUs, shards share them. Who is given
+//! none runs where the kernel finds room, within the same CPUs.
 
 use rustix::thread::{CpuSet, sched_getaffinity};
 
@@ -21,6 +22,11 @@ pub fn assign(cpus: &[usize], shards: u16) -> Vec<usize> {
     cpus.iter().copied().cycle().take(usize::from(shards)).collect()
 }
 
+/// The CPU that each of `shards` shards stays on, if they are pinned.
+pub fn pins(shards: u16, pinned: bool) -> Vec<Option<usize>> {
+    assign(&allowed(), shards).into_iter().map(|cpu| pinned.then_some(cpu)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -29,6 +35,8 @@ mod tests {
     fn shards_share_cpus_when_there_are_more_of_them() {
         assert_eq!(assign(&[2, 5], 3), [2, 5, 2]);
         assert_eq!(assign(&[2, 5], 1), [2]);
+        assert_eq!(pins(3, false), [None; 3]);
+        assert_eq!(pins(1, true), [Some(allowed()[0])]);
         assert!(!allowed().is_empty());
     }
 }

@@ -38,7 +38,8 @@ const CLOSE_WAIT: Duration = Duration::from_millis(2_500);
 /// What a shard is started with; it travels to the shard's thread.
 pub struct Plan {
     pub shards: u16,
-    pub cpu: usize,
+    /// The CPU that the shard stays on; else it runs where the kernel finds room.
+    pub cpu: Option<usize>,
     pub address: SocketAddr,
     pub presentation: Presentation,
     pub settings: Arc<BrokerSettings>,
@@ -75,12 +76,13 @@ pub struct Links {
 #[derive(Clone, Copy, Debug)]
 pub struct Listening {
     pub shard: ShardId,
-    pub cpu: usize,
+    /// The CPU that the shard stays on; else it runs where the kernel finds room.
+    pub cpu: Option<usize>,
 }
 
 /// Starts the thread of one shard.
 pub fn start(plan: Plan, links: Links) -> Result<ExecutorJoinHandle<()>, String> {
-    LocalExecutorBuilder::new(Placement::Fixed(plan.cpu))
+    LocalExecutorBuilder::new(plan.cpu.map_or(Placement::Unbound, Placement::Fixed))
         .name("shard")
         .spawn(move || async move {
             let ready = links.ready.clone();

@@ -204,6 +204,8 @@ pub struct BrokerSettings {
     pub data_dir: PathBuf,
     /// `corelog.shards`; `None` means one per CPU that the process may run on.
     pub shards: Option<u16>,
+    /// `corelog.shard.pinned`
+    pub shards_pinned: bool,
     pub network: NetworkSettings,
     pub fetch: FetchSettings,
     pub topics: TopicDefaults,
@@ -231,6 +233,7 @@ impl BrokerSettings {
             listeners: rules::listeners(&layers)?,
             data_dir: PathBuf::from(rules::data_dir(&layers)?),
             shards: u16::try_from(layers.integer("corelog.shards")).ok().filter(|shards| *shards > 0),
+            shards_pinned: layers.boolean("corelog.shard.pinned"),
             network: read.network(),
             fetch: FetchSettings {
                 session_slots_max: read.size("max.incremental.fetch.session.cache.slots"),

@@ -13,6 +13,8 @@ use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Instant;
 
+use rustix::thread::{sched_getaffinity, sched_setaffinity};
+
 use super::kernel;
 
 /// What of a file goes at once. With `discard` a virtual disk was busy with this for 8 ms.
@@ -44,6 +46,7 @@ pub(super) fn discard(path: &Path, hurry: bool) {
 }
 
 fn run(queue: &Receiver<Discarded>) {
+    leave_the_shards_cpu();
     for discarded in queue {
         match discarded.remove() {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -52,6 +55,15 @@ fn run(queue: &Receiver<Discarded>) {
             }
             _ => {}
         }
+    }
+}
+
+/// The thread was begun by a shard, which may be pinned; it runs where the process may.
+fn leave_the_shards_cpu() {
+    let process = rustix::process::getpid();
+    let moved = sched_getaffinity(Some(process)).and_then(|cpus| sched_setaffinity(None, &cpus));
+    if let Err(error) = moved {
+        tracing::debug!(%error, "files are removed on the CPU of a shard");
     }
 }
 

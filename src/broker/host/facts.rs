@@ -35,7 +35,7 @@ pub struct Reading {
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
     pub shards: usize,
-    /// CPUs of shards, and the online ones that no shard uses.
+    /// CPUs of shards, were they pinned, and the online ones that are left then.
     pub shard_cpus: BTreeSet<usize>,
     pub other_cpus: BTreeSet<usize>,
     pub mount: Option<Mount>,
