@@ -74,7 +74,7 @@ pub fn start(settings: &Arc<BrokerSettings>) -> Result<(Running, Started), Serve
     let began = Instant::now();
     let address = free_address(&settings.listeners.listen)?;
     let (listener, admin) = crate::control::bind(&settings.listeners.admin)?;
-    let shards = settings.shards.unwrap_or_else(cpus::shards_by_default);
+    let shards = settings.shards.count.unwrap_or_else(cpus::shards_by_default);
     let presentation = presentation(settings, address, shards)?;
     let public = public_endpoint(settings, address);
     let settings = &Arc::new(settings.with_advertised(&public.host, public.port));
@@ -85,7 +85,7 @@ pub fn start(settings: &Arc<BrokerSettings>) -> Result<(Running, Started), Serve
     let image = handle.image();
     let recovered = Arc::new(recover_journals(settings)?);
     remove_strays(settings, &image)?;
-    let cpus = cpus::pins(shards, settings.shards_pinned);
+    let cpus = cpus::pins(shards, settings.shards.pinned);
     let device = device::load(&settings.data_dir, shards);
     let metrics: Vec<Arc<ShardMetrics>> = cpus.iter().map(|_| Arc::default()).collect();
     let phase = PhaseCell::default();

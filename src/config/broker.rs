@@ -188,6 +188,15 @@ impl InternalTopics {
     }
 }
 
+/// The threads that serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShardSettings {
+    /// `corelog.shards`; `None` means one per CPU that the process may run on.
+    pub count: Option<u16>,
+    /// `corelog.shard.pinned`
+    pub pinned: bool,
+}
+
 /// Memory that the broker may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemorySettings {
@@ -202,10 +211,7 @@ pub struct BrokerSettings {
     pub listeners: ListenerSettings,
     /// `log.dirs`, of which Corelog takes exactly one.
     pub data_dir: PathBuf,
-    /// `corelog.shards`; `None` means one per CPU that the process may run on.
-    pub shards: Option<u16>,
-    /// `corelog.shard.pinned`
-    pub shards_pinned: bool,
+    pub shards: ShardSettings,
     pub network: NetworkSettings,
     pub fetch: FetchSettings,
     pub topics: TopicDefaults,
@@ -232,8 +238,10 @@ impl BrokerSettings {
             node: read.node(),
             listeners: rules::listeners(&layers)?,
             data_dir: PathBuf::from(rules::data_dir(&layers)?),
-            shards: u16::try_from(layers.integer("corelog.shards")).ok().filter(|shards| *shards > 0),
-            shards_pinned: layers.boolean("corelog.shard.pinned"),
+            shards: ShardSettings {
+                count: u16::try_from(layers.integer("corelog.shards")).ok().filter(|shards| *shards > 0),
+                pinned: layers.boolean("corelog.shard.pinned"),
+            },
             network: read.network(),
             fetch: FetchSettings {
                 session_slots_max: read.size("max.incremental.fetch.session.cache.slots"),

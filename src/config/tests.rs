@@ -47,7 +47,7 @@ fn defaults_are_kafkas_where_nothing_else_is_said() {
     assert_eq!(settings.listeners.listen.to_string(), "127.0.0.1:9092");
     assert_eq!(settings.listeners.admin.to_string(), "127.0.0.1:9644");
     assert_eq!(settings.data_dir.to_str(), Some("data"));
-    assert_eq!((settings.node.id.0, settings.shards), (1, None));
+    assert_eq!((settings.node.id.0, settings.shards.count), (1, None));
     assert_eq!(settings.network.request_bytes_max, 104_857_600);
     assert_eq!(settings.network.connection_idle_ms_max, Some(600_000));
     assert_eq!(settings.fetch, FetchSettings { session_slots_max: 1000, response_bytes_max: 57_671_680 });
@@ -90,7 +90,7 @@ fn sources_take_precedence_in_order() {
     let flags = Flags { shards: Some("1".to_owned()), ..Flags::default() };
     let sources = Sources { flags, set: &set, environment: &environment, file: Some(file) };
     let settings = BrokerSettings::load(&sources).expect("valid");
-    assert_eq!((settings.shards, settings.topics.partitions), (Some(1), 2));
+    assert_eq!((settings.shards.count, settings.topics.partitions), (Some(1), 2));
     assert_eq!((settings.topics.settings.retention.ms, settings.node.id.0), (3, 4));
     assert_eq!(settings.listeners.listen.to_string(), "[::1]:1");
     let retention = settings.topics.settings.retention;

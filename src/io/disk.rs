@@ -335,11 +335,11 @@ impl Disk {
         }
     }
 
-    /// Removes a file, or a directory and all in it, some time later, on a thread that holds up nobody; slowly, unless space is
-    /// needed. It has a name of its own already, and one that the next start removes.
+    /// Removes a file, or a directory and all in it, some time later, on a thread that holds up nobody. It has a name of its
+    /// own already, and one that the next start removes.
     pub fn discard(&self, path: &Path) {
         match &self.device {
-            Device::Kernel => remover::discard(path, !self.is_ample()),
+            Device::Kernel => remover::discard(path),
             Device::Simulated(device) => {
                 let (device, path) = (device.clone(), path.to_path_buf());
                 // Only a power cut fails it, and who comes after that removes the file.

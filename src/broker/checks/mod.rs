@@ -72,7 +72,7 @@ impl fmt::Display for Finding {
 /// Runs every check for a broker with these settings, in the order in which to mend.
 pub fn run(settings: &BrokerSettings) -> Vec<Finding> {
     let cpus = cpus::allowed();
-    let shards = settings.shards.map_or(cpus.len(), usize::from);
+    let shards = settings.shards.count.map_or(cpus.len(), usize::from);
     let mut findings = vec![
         uring::kernel(),
         uring::allowed(),

@@ -49,7 +49,7 @@ impl Io {
         let tell = |what: &str| eprintln!("measuring: {what}");
         let profile = device::measure(&settings.data_dir, amount, date::utc(now.as_secs()), tell)
             .map_err(|error| Failure::Failed(error.to_string()))?;
-        let shards = settings.shards.unwrap_or_else(crate::broker::shards_by_default);
+        let shards = settings.shards.count.unwrap_or_else(crate::broker::shards_by_default);
         let path = if self.dry_run {
             None
         } else {

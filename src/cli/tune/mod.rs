@@ -92,7 +92,7 @@ impl Subject {
         let settings = self.sources.load(self.sources.flags())?;
         let profile = self.profile().map_err(|error| Failure::Usage(error.to_string()))?;
         let tree = self.place.tree()?;
-        let place = Place { data_dir: settings.data_dir.clone(), shards: settings.shards };
+        let place = Place { data_dir: settings.data_dir.clone(), shards: settings.shards.count };
         let facts = host::look(&tree, &profile, &place);
         let verdicts = host::plan(&profile, &facts);
         Ok(Comparison { tree, profile, facts, verdicts })
