@@ -83,10 +83,12 @@ keep_rate() { # name
 # Runs corelog-bench, and ends it before the disk is full.
 drive() { # command, options...
   local partitions=16 bound words=("$@") at status=0
+  # A scenario for which one CPU of the client is not enough says so itself.
+  [[ " ${words[*]} " == *" --cpus "* ]] || words+=(--cpus "$CPUS")
   for at in "${!words[@]}"; do [ "${words[$at]}" != --partitions ] || partitions=${words[$((at + 1))]}; done
   bound=$(bound_disk "$partitions")
   [ -z "$bound" ] || words+=(--set "$bound")
-  "$BENCH" "${words[0]}" --bootstrap-server "$ADDRESS" --topic peers --accept-missed-rate --cpus "$CPUS" --quiet \
+  "$BENCH" "${words[0]}" --bootstrap-server "$ADDRESS" --topic peers --accept-missed-rate --quiet \
     --label "$(label_of "$SIDE")" --data-dir "$WORK" --out "$RESULT" "${words[@]:1}" >"$WORK/driven" 2>&1 &
   CLIENT=$!
   while kill -0 "$CLIENT" 2>/dev/null; do

@@ -7,7 +7,7 @@
 # --list         the names of the scenarios (scenarios.txt beside this file) · --only REGEX  those whose whole name matches
 # --rounds N     default 3 · --seconds S  counted in each scenario, default 10; 1 is enough to try the scripts
 # --warm-up S    before each, not counted, default 3 · --jvm-warm-up S  after each start of Kafka, default 30
-# --cpus LIST    from which corelog-bench drives, default 0: the broker has the others to itself
+# --cpus LIST    from which corelog-bench drives, default 0; scenarios whose client needs more say so themselves
 # --no-flush     without the second column, Kafka with log.flush.interval.messages=1 · --no-ceiling  without `corelog-bench ceiling`
 # --sides LIST   of kafka, flush, corelog: the others' results are taken as they lie in the folder, for work on one side. What is
 #                told to others comes from runs in which the sides took turns

@@ -340,19 +340,7 @@ impl Disk {
     pub fn discard(&self, path: &Path) {
         match &self.device {
             Device::Kernel => remover::discard(path),
-            Device::Simulated(device) => {
-                let (device, path) = (device.clone(), path.to_path_buf());
-                // Only a power cut fails it, and who comes after that removes the file.
-                glommio::spawn_local(async move { drop(device.remove_file(&path).await) }).detach();
-            }
-        }
-    }
-
-    /// Removes a directory and all in it, if it is there.
-    pub async fn remove_directory(&self, path: &Path) -> io::Result<()> {
-        match &self.device {
-            Device::Kernel => kernel::remove_directory(path).await,
-            Device::Simulated(device) => device.remove_directory(path).await,
+            Device::Simulated(device) => device.discard(path),
         }
     }
 

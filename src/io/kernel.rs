@@ -142,11 +142,6 @@ pub(super) fn is_lone(file: &std::fs::File) -> bool {
     })
 }
 
-pub(super) async fn remove_directory(path: &Path) -> io::Result<()> {
-    let path = path.to_path_buf();
-    blocking(move || absent_as_none(std::fs::remove_dir_all(&path)).map(|_| ())).await
-}
-
 pub(super) async fn replace_file(path: &Path, temporary: PathBuf, content: Vec<u8>) -> io::Result<()> {
     let path = path.to_path_buf();
     blocking(move || {

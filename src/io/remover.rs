@@ -4,8 +4,8 @@
 //! device does little else meanwhile, and a topic has hundreds of such files. On a shard's blocking thread all that a log does with
 //! its files would wait for them.
 //!
-//! Key invariant: what waits here has a name that nothing else asks for, so nobody waits for it to go; what is left when the
-//! process ends is removed at the next start.
+//! Key invariant: what waits here has a name of a deleted file or directory, so nobody waits for it to go; what is left when the
+//! process ends is removed at the next start. If the name is another file's by then, that one goes as a whole or not at all.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -19,6 +19,9 @@ use super::kernel;
 /// What of a file goes at once. With `discard` a virtual disk was busy with this for 8 ms, and whoever wrote waited for it. Smaller
 /// steps, and rests between them, held writers up for several times as long and made them slower in all.
 const STEP_BYTES: u64 = 32 << 20;
+
+/// Of a file while it is removed, instead of `deleted`; the next start removes both.
+const OWN_EXTENSION: &str = "removed.deleted";
 
 /// Holds as many paths as there are files that wait to be removed, so that is its bound.
 static QUEUE: OnceLock<Sender<PathBuf>> = OnceLock::new();
@@ -61,7 +64,10 @@ fn leave_the_shards_cpu() {
 
 fn remove(path: &Path) -> io::Result<()> {
     if !std::fs::symlink_metadata(path)?.is_dir() {
-        return remove_one(path);
+        // From here on nobody else has a name for it, so nobody begins to use it while it is shortened.
+        let own = path.with_extension(OWN_EXTENSION);
+        std::fs::rename(path, &own)?;
+        return remove_one(&own);
     }
     for entry in std::fs::read_dir(path)? {
         let entry = entry?;

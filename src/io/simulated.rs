@@ -295,15 +295,16 @@ impl Simulated {
     pub(super) async fn remove_file(&self, path: &Path) -> io::Result<()> {
         self.pass_time().await;
         self.check_power()?;
-        let mut facts = self.facts.borrow_mut();
-        if facts.names.contains_key(path) {
-            facts.change_names(NameChange::Unlink(path.to_path_buf()));
-        }
+        self.discard(path);
         Ok(())
     }
 
-    pub(super) async fn remove_directory(&self, path: &Path) -> io::Result<()> {
-        self.remove_file(path).await
+    /// Removes a file at once; without power that changes nothing.
+    pub(super) fn discard(&self, path: &Path) {
+        let mut facts = self.facts.borrow_mut();
+        if facts.names.contains_key(path) && !facts.crashed {
+            facts.change_names(NameChange::Unlink(path.to_path_buf()));
+        }
     }
 
     pub(super) async fn replace_file(

@@ -88,17 +88,11 @@ fn remove_later(disk: &Rc<Disk>, deleted: PathBuf, delay: Duration) {
     .detach();
 }
 
-/// Removes the directories that were on their way out when the broker stopped. One shard calls it, once, at start. Returns
-/// how many there were.
+/// Has the directories removed that were on their way out when the broker stopped. One shard calls it, once, at start.
+/// Returns how many there were.
 pub async fn remove_leftovers(disk: &Rc<Disk>) -> Result<usize, StorageError> {
     let failed = || StorageError::io("listing", disk.directory());
     let entries = disk.list(disk.directory()).await.map_err(failed())?.unwrap_or_default();
-    let mut removed = 0;
-    for entry in entries.iter().filter(|entry| entry.is_directory && place::is_deleted_directory(&entry.name))
-    {
-        let path = disk.directory().join(&entry.name);
-        disk.remove_directory(&path).await.map_err(StorageError::io("removing", &path))?;
-        removed += 1;
-    }
-    Ok(removed)
+    let left = entries.iter().filter(|entry| entry.is_directory && place::is_deleted_directory(&entry.name));
+    Ok(left.inspect(|entry| disk.discard(&disk.directory().join(&entry.name))).count())
 }

@@ -110,6 +110,11 @@ impl Recovery<'_> {
         let mut findings = Findings::of(&entries, metadata.is_some());
         for name in &findings.leftovers {
             let path = self.directory.join(name);
+            if name.ends_with(DELETED_SUFFIX) {
+                // It may be large, and nobody asks for it any more.
+                disk.discard(&path);
+                continue;
+            }
             disk.remove_file(&path).await.map_err(StorageError::io("removing", &path))?;
         }
         if let Some(cut) = past.cut {
