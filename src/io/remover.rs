@@ -43,12 +43,11 @@ pub(super) fn discard(path: &Path) {
 fn run(queue: &Receiver<PathBuf>) {
     leave_the_shards_cpu();
     for path in queue {
-        match remove(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                let path = path.display();
-                tracing::warn!(%path, %error, "cannot remove what was deleted; the next start tries again");
-            }
-            _ => {}
+        if let Err(error) = remove(&path)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            let path = path.display();
+            tracing::warn!(%path, %error, "cannot remove what was deleted; the next start tries again");
         }
     }
 }

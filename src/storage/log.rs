@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_channel::oneshot;
@@ -47,6 +48,13 @@ pub struct LogSettings {
     pub delete: bool,
     /// What `cleanup.policy=compact` brings with it.
     pub compaction: CompactionSettings,
+}
+
+impl LogSettings {
+    /// How long what is deleted keeps its files.
+    pub(super) fn delete_delay(&self) -> Duration {
+        Duration::from_millis(self.delete_delay_ms.max(0) as u64)
+    }
 }
 
 impl Default for LogSettings {

@@ -50,8 +50,7 @@ impl Log {
                 return Ok(());
             }
         }
-        let delay = Duration::from_millis(self.settings.get().delete_delay_ms.max(0) as u64);
-        remove_later(disk, deleted, delay);
+        remove_later(disk, vec![deleted], self.settings.get().delete_delay());
         Ok(())
     }
 }
@@ -61,7 +60,7 @@ pub async fn remove_unopened(store: &Store, place: &LogPlace, delay: Duration) -
     let disk = store.disk();
     let deleted = aside(place, disk);
     if rename(disk, &place.directory(disk.directory()), &deleted).await? {
-        remove_later(disk, deleted, delay);
+        remove_later(disk, vec![deleted], delay);
     }
     Ok(())
 }
@@ -70,8 +69,8 @@ fn aside(place: &LogPlace, disk: &Disk) -> PathBuf {
     place.deleted_directory(disk.directory(), uuid::Uuid::new_v4().as_u128())
 }
 
-/// False if there is no directory: of a partition that never had a record.
-async fn rename(disk: &Disk, from: &Path, to: &Path) -> Result<bool, StorageError> {
+/// False if there is none: of a partition or an active segment that never had a record.
+pub(super) async fn rename(disk: &Disk, from: &Path, to: &Path) -> Result<bool, StorageError> {
     match disk.rename(from, to).await {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
@@ -79,11 +78,15 @@ async fn rename(disk: &Disk, from: &Path, to: &Path) -> Result<bool, StorageErro
     }
 }
 
-fn remove_later(disk: &Rc<Disk>, deleted: PathBuf, delay: Duration) {
+/// Removes what has a name of something deleted after `delay`.
+pub(super) fn remove_later(disk: &Rc<Disk>, deleted: Vec<PathBuf>, delay: Duration) {
+    if deleted.is_empty() {
+        return;
+    }
     let disk = disk.clone();
     glommio::spawn_local(async move {
         disk.sleep(delay).await;
-        disk.discard(&deleted);
+        deleted.iter().for_each(|path| disk.discard(path));
     })
     .detach();
 }

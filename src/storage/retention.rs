@@ -6,12 +6,12 @@
 
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::Duration;
 
 use super::error::StorageError;
 use super::journal::{EntryHeader, EntryKind};
 use super::log::{Log, LogSettings, Phase, Position, State};
 use super::place::{self, INDEX_SUFFIX, LOG_SUFFIX, PRODUCERS_SUFFIX};
+use super::remove;
 use super::scan;
 use super::segment::Segment;
 use crate::io::{Access, IoClass};
@@ -137,6 +137,9 @@ impl Log {
 
     /// Renames the files of segments out of the way, in the order given.
     async fn set_aside(&self, bases: &[Offset]) -> Result<Vec<PathBuf>, StorageError> {
+        if bases.is_empty() {
+            return Ok(vec![]);
+        }
         let disk = self.store.disk();
         let mut renamed = Vec::with_capacity(bases.len());
         let _names = self.names.write().await.map_err(|_| StorageError::Closed)?;
@@ -148,25 +151,11 @@ impl Log {
             }
             let path = place::file_of(&self.directory, *base, LOG_SUFFIX);
             let deleted = place::deleted_file(&path);
-            match disk.rename(&path, &deleted).await {
-                Ok(()) => renamed.push(deleted),
-                // An active segment without a batch has no file yet.
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => return Err(StorageError::io("renaming", &path)(error)),
+            if remove::rename(disk, &path, &deleted).await? {
+                renamed.push(deleted);
             }
         }
         Ok(renamed)
-    }
-
-    /// Removes files that have their names of deleted ones, after `file.delete.delay.ms`.
-    pub(super) fn remove_later(&self, files: Vec<PathBuf>) {
-        let delay = Duration::from_millis(self.settings.get().delete_delay_ms.max(0) as u64);
-        let disk = self.store.disk().clone();
-        glommio::spawn_local(async move {
-            disk.sleep(delay).await;
-            files.iter().for_each(|path| disk.discard(path));
-        })
-        .detach();
     }
 
     /// Cuts the log at the batch that holds `offset`: that batch and all after it go. Returns the new log end, which is
@@ -230,7 +219,7 @@ impl Log {
         };
         // Newest first: a crash in between leaves a log without a gap.
         let deleted = self.set_aside(&later).await?;
-        self.remove_later(deleted);
+        remove::remove_later(self.store.disk(), deleted, self.settings.get().delete_delay());
         self.store.forget((self.number, base));
         if nothing_left {
             self.replace_end(Segment::new(start));

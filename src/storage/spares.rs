@@ -10,9 +10,8 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::rc::{Rc, Weak};
-use std::time::Duration;
 
-use super::log::{Log, Phase};
+use super::log::Log;
 use crate::io::Disk;
 
 /// Spares of one log.
@@ -62,7 +61,10 @@ impl Log {
     /// Removes files of deleted segments after `file.delete.delay.ms`, or keeps them as spares. All their batches lie below the
     /// log start.
     pub(super) fn discard_later(self: &Rc<Self>, files: Vec<PathBuf>) {
-        let delay = Duration::from_millis(self.settings.get().delete_delay_ms.max(0) as u64);
+        if files.is_empty() {
+            return;
+        }
+        let delay = self.settings.get().delete_delay();
         let (log, disk) = (Rc::downgrade(self), self.store.disk().clone());
         glommio::spawn_local(async move {
             disk.sleep(delay).await;
@@ -104,9 +106,11 @@ impl Log {
 
     fn wants_spare(&self) -> bool {
         let state = self.state.borrow();
-        let is_open = matches!(state.phase, Phase::Open);
         let spares = &state.spares;
-        is_open && spares.ticks < TICKS_MAX && spares.files.len() < SPARES_MAX && self.store.disk().is_ample()
+        state.phase.check().is_ok()
+            && spares.ticks < TICKS_MAX
+            && spares.files.len() < SPARES_MAX
+            && self.store.disk().is_ample()
     }
 }
 

@@ -238,6 +238,13 @@ pub(crate) fn recovered(device: &Simulated) -> Arc<Recovered> {
     Arc::new(journal::plan(JournalFiles::of(files)).expect("a known format"))
 }
 
+/// Lets all other tasks have `count` turns.
+pub(crate) async fn turns(count: u64) {
+    for _ in 0..count {
+        futures_lite::future::yield_now().await;
+    }
+}
+
 /// A store over a simulated disk, after whatever earlier ones left there.
 pub(crate) async fn simulated_store(device: &Rc<Simulated>, cache_bytes_max: u64) -> Rc<Store> {
     let start = JournalStart { shard: 0, journal: device.choose(u64::MAX), recovered: recovered(device) };

@@ -95,8 +95,13 @@ const LOOKED_AT: std::time::Duration = std::time::Duration::from_millis(2_500);
 /// Waits until a partition's first segment is off the disk. How much is free does not tell: what other partitions have in the
 /// journal goes to their segments meanwhile. Segments after the first may stay, where a crash took their producer snapshots.
 fn wait_until_freed(disk: &LoopMount, topic: &str, what: &str) {
-    let first = disk.path().join("data").join(format!("{topic}-0/00000000000000000000.log"));
-    wait_for(what, || (!first.exists() && !first.with_extension("log.deleted").exists()).then_some(()));
+    let directory = disk.path().join("data").join(format!("{topic}-0"));
+    wait_for(what, || {
+        let names = fs::read_dir(&directory).into_iter().flatten().flatten().map(|entry| entry.file_name());
+        let is_first =
+            |name: std::ffi::OsString| name.to_string_lossy().starts_with("00000000000000000000.log");
+        (!names.into_iter().any(is_first)).then_some(())
+    });
 }
 
 fn disk(test: &str) -> Option<LoopMount> {

@@ -19,6 +19,7 @@ use glommio::TaskQueueHandle;
 use super::super::error::StorageError;
 use super::super::log::{Log, State};
 use super::super::place::{self, INDEX_SUFFIX, LOG_SUFFIX, PRODUCERS_SUFFIX};
+use super::super::remove::remove_later;
 use super::super::segment::{Segment, Stage};
 use super::super::sidecar::SegmentSummary;
 use super::plan::Candidate;
@@ -69,7 +70,7 @@ impl Log {
         let bases: Vec<Offset> = replaced.iter().map(|candidate| candidate.base).collect();
         match self.replace(segment, &bases).await {
             Ok(deleted) => {
-                self.remove_later(deleted);
+                remove_later(disk, deleted, self.settings.get().delete_delay());
                 Ok(true)
             }
             Err(error) => {

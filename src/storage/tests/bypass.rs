@@ -12,6 +12,7 @@ use crate::model::Offset;
 use crate::storage::store::JournalLimits;
 use crate::storage::testing::{
     JOURNAL, Opened, limited_store, open, place, recovered, run, settings, simulated_file, simulated_store,
+    turns,
 };
 
 const FIRST: &str = "00000000000000000000.log";
@@ -25,12 +26,6 @@ async fn opened(device: &Rc<Simulated>) -> Opened {
 fn journaled(device: &Simulated) -> Vec<(i64, i64)> {
     let entries = recovered(device).replay_of(place().in_journal()).entries;
     entries.iter().map(|entry| (entry.offset.0, entry.end.0)).collect()
-}
-
-async fn turns(count: u64) {
-    for _ in 0..count {
-        yield_now().await;
-    }
 }
 
 /// Design, section 4, bypass. The rule: the log's whole dirty prefix and the new data go to the segment in one contiguous write

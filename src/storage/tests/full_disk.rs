@@ -5,12 +5,10 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use futures_lite::future::yield_now;
-
 use super::journal_failures::{is, log_of, soon};
 use crate::io::{Failure, Simulated};
 use crate::model::{Offset, TimestampMs};
-use crate::storage::testing::{JOURNAL, Opened, limited_store, run, simulated_store};
+use crate::storage::testing::{JOURNAL, Opened, limited_store, run, simulated_store, turns};
 use crate::storage::{JournalLimits, LogSettings, StorageError, Store};
 
 fn fill(device: &Simulated) {
@@ -34,12 +32,6 @@ fn waiting(log: &Opened) -> Rc<Cell<Option<Result<(), StorageError>>>> {
     let (says, log, end) = (answer.clone(), log.log.clone(), log.log.log_end_offset());
     glommio::spawn_local(async move { says.set(Some(log.wait_durable(end).await)) }).detach();
     answer
-}
-
-async fn turns(count: usize) {
-    for _ in 0..count {
-        yield_now().await;
-    }
 }
 
 #[test]
@@ -96,7 +88,7 @@ fn a_checkpoint_without_room_never_covers_what_is_in_flight() {
             fill(&device);
             log.append(1, 100, 1_000).expect("accepted");
             let answer = waiting(&log);
-            turns(device.choose(6) as usize).await;
+            turns(device.choose(6)).await;
             let _ = soon(store.checkpoint()).await.expect("an answer");
             soon(log.log.wait_durable(Offset(2))).await.expect("an answer").expect("durable");
             turns(5).await;

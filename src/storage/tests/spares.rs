@@ -4,11 +4,9 @@
 
 use std::rc::Rc;
 
-use futures_lite::future::yield_now;
-
 use crate::io::{Access, Simulated};
 use crate::model::{Offset, TimestampMs};
-use crate::storage::testing::{Opened, bypassing_store, open, run, settings, simulated_file};
+use crate::storage::testing::{Opened, bypassing_store, open, run, settings, simulated_file, turns};
 use crate::storage::{LogSettings, Store};
 
 /// Segments of two batches of 5,061 bytes.
@@ -23,11 +21,8 @@ fn small() -> LogSettings {
     LogSettings { segment_bytes: SEGMENT_BYTES, retention_bytes: 12_000, ..settings() }
 }
 
-async fn turns() {
-    for _ in 0..200 {
-        yield_now().await;
-    }
-}
+/// Enough for whatever a log does in the background.
+const SETTLED: u64 = 200;
 
 async fn opened(store: &Rc<Store>) -> Opened {
     open(store, small()).await.expect("it opens")
@@ -45,7 +40,7 @@ async fn with_deleted(device: &Rc<Simulated>) -> Opened {
     put(&log, 6).await;
     assert_eq!(log.log.apply_retention(TimestampMs(0)).await.expect("applied"), 1);
     assert!(device.content(&simulated_file(FIRST)).is_none(), "its name is gone");
-    turns().await;
+    turns(SETTLED).await;
     log
 }
 
@@ -67,9 +62,7 @@ fn the_next_segment_takes_the_file_and_no_crash_brings_its_batches_back() {
             assert_eq!(after[8_192..], before[8_192..], "what is not overwritten is still there");
             // Of the batch before the crash any part may be in the file.
             let _ = log.append(1, device.choose(5_000) as usize, 1_000);
-            for _ in 0..device.choose(12) {
-                yield_now().await;
-            }
+            turns(device.choose(12)).await;
             let acknowledged = log.log.durable_end_offset();
             let log = opened(&bypassing_store(&device.crash()).await).await;
             let bases = log.bases().await;
@@ -88,9 +81,7 @@ fn a_crash_between_the_name_and_the_first_byte_leaves_an_empty_segment() {
             let device = Simulated::new(seed);
             let log = with_deleted(&device).await;
             log.append(1, PAYLOAD_BYTES, 1_000).expect("accepted");
-            for _ in 0..device.choose(30) {
-                yield_now().await;
-            }
+            turns(device.choose(30)).await;
             let log = opened(&bypassing_store(&device.crash()).await).await;
             let bases = log.bases().await;
             assert!(bases == [2, 3, 4, 5] || bases == [2, 3, 4, 5, 6], "{bases:?}, seed {seed}");
@@ -129,7 +120,7 @@ fn a_file_that_someone_reads_is_left_to_them() {
         let reader = store.disk().open_file(&simulated_file(FIRST), Access::Read).await.expect("open");
         let before = reader.read_at(0, 4_096, crate::io::IoClass::ColdRead).await.expect("read");
         log.log.apply_retention(TimestampMs(0)).await.expect("applied");
-        turns().await;
+        turns(SETTLED).await;
         assert!(!is_spare(&device), "it is removed");
         put(&log, 1).await;
         let after = reader.read_at(0, 4_096, crate::io::IoClass::ColdRead).await.expect("read");
@@ -147,15 +138,15 @@ fn spares_go_when_nobody_needs_them_or_space_is_not_ample() {
             if is_scarce {
                 device.set_free_bytes(10 << 20);
                 log.log.store().disk().look_at_free_space();
-                turns().await;
+                turns(SETTLED).await;
                 log.log.age_spares();
             } else {
                 (0..60).for_each(|_| log.log.age_spares());
-                turns().await;
+                turns(SETTLED).await;
                 assert!(is_spare(&device), "someone may come for it for a minute");
                 log.log.age_spares();
             }
-            turns().await;
+            turns(SETTLED).await;
             assert!(!is_spare(&device), "scarce: {is_scarce}");
             put(&log, 3).await;
         }
@@ -170,7 +161,7 @@ fn a_log_that_began_no_segment_for_a_minute_keeps_no_spare() {
         put(&log, 6).await;
         (0..60).for_each(|_| log.log.age_spares());
         log.log.apply_retention(TimestampMs(0)).await.expect("applied");
-        turns().await;
+        turns(SETTLED).await;
         assert!(!is_spare(&device));
     });
 }
@@ -181,7 +172,7 @@ fn a_log_that_is_closed_leaves_no_spare() {
         let device = Simulated::new(4);
         let log = with_deleted(&device).await;
         log.log.close().await.expect("closed");
-        turns().await;
+        turns(SETTLED).await;
         assert!(!is_spare(&device));
     });
 }
