@@ -96,11 +96,16 @@ stop_side() {
   sync -f target
 }
 
-# Deleted topics leave the disk, and what is late to be written is, before the next scenario's time begins.
+# Deleted topics leave the disk, and what is late to be written is, before the next scenario's time begins. All sides give what
+# is deleted a name with this in it.
 SETTLE_SECONDS=3
+SETTLE_SECONDS_MAX=60
 settle() {
   [ "$SIDE" != ceiling ] || return 0
+  local deadline=$((SECONDS + SETTLE_SECONDS_MAX))
   sleep $SETTLE_SECONDS
+  # Names vanish while they are looked for.
+  while [ "$SECONDS" -lt $deadline ] && [ -n "$(find "$WORK/data" -name '*delete*' -print -quit 2>/dev/null || true)" ]; do sleep 0.2; done
   sync -f target
 }
 

@@ -52,7 +52,7 @@ enum Progress {
 
 /// Begins a produce request: its batches are appended, in order, when this returns.
 pub async fn begin(server: &Rc<Server>, client: &Client, header: RequestHeader, body: Bytes) -> Begun {
-    let received = Instant::now();
+    let received = server.shard().metrics().stages.begin();
     let request = match ProduceRequest::decode(&mut &body[..], header.version) {
         Ok(request) => request,
         Err(error) => return Begun::Ready(Some(malformed(&header, &error))),
@@ -60,8 +60,7 @@ pub async fn begin(server: &Rc<Server>, client: &Client, header: RequestHeader, 
     let acks = request.acks;
     let time = server.shard().now();
     let (mut answer, groups) = check_all(server, &header, &body, request, time);
-    let checked = Instant::now();
-    server.shard().metrics().stages.record(Stage::ProduceReceive, checked.duration_since(received));
+    let checked = server.shard().metrics().stages.end(Stage::ProduceReceive, received);
     match &groups[..] {
         [] => {}
         [one] => client.affinity().served_by(one.owner),
@@ -85,9 +84,9 @@ pub async fn begin(server: &Rc<Server>, client: &Client, header: RequestHeader, 
             }
         }
         find_log_starts(&server, &mut answer).await;
-        let responding = Instant::now();
+        let responding = checked.map(|_| Instant::now());
         let outcome = finish(&server, &header, acks, &answer);
-        server.shard().metrics().stages.record(Stage::ProduceRespond, responding.elapsed());
+        server.shard().metrics().stages.end(Stage::ProduceRespond, responding);
         outcome
     })
 }
@@ -172,7 +171,7 @@ async fn append(server: &Rc<Server>, groups: Groups, sent: Sent) -> SmallVec<[St
         credits.push(if elsewhere { Some(shard.router().credit(group.owner).await) } else { None });
     }
     let waited = credits.iter().any(Option::is_some);
-    let sent = if waited { Sent { at: Instant::now(), ..sent } } else { sent };
+    let sent = if waited { Sent { at: sent.at.map(|_| Instant::now()), ..sent } } else { sent };
     let start = |(Group { entries, parts, .. }, credit)| {
         let progress = match credit {
             None => Progress::Here(shard.append(&entries, sent)),

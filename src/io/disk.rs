@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use glommio::io::{DmaFile, OpenOptions};
 
 use super::classes::{IoClass, IoCounts, IoLimits};
+use super::clock::last_tick;
 use super::file::{Access, File, Inner, WriteBuffer};
 use super::foreign::Home;
 use super::kernel;
@@ -97,7 +98,7 @@ pub struct Disk {
     promised_bytes: Cell<u64>,
     /// Of all that was promised, what is not any more.
     fulfilled_bytes: Cell<u64>,
-    free_known_at: Cell<Instant>,
+    free_known_at: Cell<Duration>,
     refreshing: Cell<bool>,
 }
 
@@ -133,7 +134,7 @@ impl Disk {
             admitted_bytes: Cell::new(0),
             promised_bytes: Cell::new(0),
             fulfilled_bytes: Cell::new(0),
-            free_known_at: Cell::new(Instant::now()),
+            free_known_at: Cell::new(last_tick()),
             refreshing: Cell::new(false),
         });
         disk.refresh_free_space().await?;
@@ -202,7 +203,7 @@ impl Disk {
     pub fn admit_bytes(self: &Rc<Self>, bytes: u64) -> bool {
         let admitted = self.admitted_bytes.get() + bytes;
         let enough = self.free_bytes.get() >= admitted + self.limits.reserve_bytes;
-        let stale = self.free_known_at.get().elapsed() >= FREE_SPACE_AGE_MAX;
+        let stale = last_tick().saturating_sub(self.free_known_at.get()) >= FREE_SPACE_AGE_MAX;
         if stale || !enough || admitted >= self.promised_bytes.get() + ADMITTED_BYTES_MAX {
             self.look_at_free_space();
         }
@@ -262,7 +263,7 @@ impl Disk {
         // What was admitted and is not written yet is not in that figure, and what was written meanwhile need not be.
         let meanwhile = self.fulfilled_bytes.get() - fulfilled;
         self.admitted_bytes.set(self.promised_bytes.get() + meanwhile);
-        self.free_known_at.set(Instant::now());
+        self.free_known_at.set(last_tick());
         Ok(())
     }
 

@@ -251,7 +251,11 @@ impl Text {
 
     fn stages(&mut self, shards: &[&ShardMetrics]) {
         const NAME: &str = "corelog_stage_duration_seconds";
-        self.family(NAME, "How long each stage of a produce or fetch took.", Kind::Histogram);
+        self.family(
+            NAME,
+            "How long each stage of a fetch took, and of one in seven produces.",
+            Kind::Histogram,
+        );
         for (shard, metrics) in shards.iter().enumerate() {
             for stage in Stage::ALL {
                 let (api, name) = stage.labels();

@@ -22,6 +22,7 @@ use super::loads::Loads;
 use super::response_queue::{Owed, ResponseQueue};
 use super::send;
 use crate::handlers::{self, Begun, Client, Server};
+use crate::io::Clock;
 use crate::model::{ShardId, TimestampMs};
 use crate::protocol::{HeaderError, parse_header};
 use crate::shard::{Arriving, Exhausted};
@@ -138,7 +139,7 @@ impl Connection {
             if count == 0 {
                 return Ok(End::Closed);
             }
-            self.active.set(self.server.shard().now());
+            self.active.set(Clock::of_last_tick());
             self.server.shard().metrics().traffic.received_bytes.add(count as u64);
             while let Some(frame) = frames.next() {
                 // It counts as arriving until it counts as a whole one.
@@ -272,7 +273,7 @@ impl Connection {
             };
             self.server.shard().metrics().traffic.sent_bytes.add(sent as u64);
             batch.advance(sent);
-            self.active.set(self.server.shard().now());
+            self.active.set(Clock::of_last_tick());
             if sent >= send::TURN_BYTES_MAX {
                 // A large answer takes turns with everybody else's.
                 futures_lite::future::yield_now().await;

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::Shard;
-use crate::metrics::Stage;
+use crate::metrics::{Began, Stage};
 use crate::model::{Offset, ShardId, TimestampMs, TopicPartition};
 use crate::partition::{Appended, Bounds, Partition, PartitionError, Read, ReadRequest};
 use crate::record::BatchHeader;
@@ -43,8 +43,8 @@ pub type AppendAnswers = SmallVec<[Result<AppendAnswer, PartitionError>; 1]>;
 #[derive(Clone, Copy, Debug)]
 pub struct Sent {
     pub from: ShardId,
-    /// When that shard let go of it.
-    pub at: Instant,
+    /// When that shard let go of it, if the request is timed.
+    pub at: Began,
     /// The time at which it was checked.
     pub time: TimestampMs,
 }
@@ -52,7 +52,7 @@ pub struct Sent {
 /// A group that was appended, though it need not be durable.
 pub struct Appending {
     started: SmallVec<[Started; 1]>,
-    at: Instant,
+    at: Began,
 }
 
 type Started = Result<(Rc<Partition>, Appended), PartitionError>;
@@ -70,13 +70,9 @@ impl Shard {
     /// Appends to partitions of this shard, now.
     pub fn append(&self, entries: &[AppendEntry], sent: Sent) -> Appending {
         let stages = &self.metrics().stages;
-        // Clocks are read for every request, several times: not where nothing has happened since.
-        let arrived = if sent.from == self.id() { sent.at } else { Instant::now() };
-        stages.record(Stage::ProduceRoute, arrived.duration_since(sent.at));
+        let arrived = stages.end(Stage::ProduceRoute, sent.at);
         let started = entries.iter().map(|entry| self.append_one(entry, sent.time)).collect();
-        let at = Instant::now();
-        stages.record(Stage::ProduceAppend, at.duration_since(arrived));
-        Appending { started, at }
+        Appending { started, at: stages.end(Stage::ProduceAppend, arrived) }
     }
 
     /// Waits until everything of a group that this shard appended is durable.
@@ -94,7 +90,7 @@ impl Shard {
                 Err(error) => Err(error.clone()),
             });
         }
-        self.metrics().stages.record(Stage::ProduceFlush, appending.at.elapsed());
+        self.metrics().stages.end(Stage::ProduceFlush, appending.at);
         answers
     }
 
