@@ -104,12 +104,13 @@ drive() { # command, options...
   rm -f "$RESULT".*.hgrm "$RESULT".*.hlog
 }
 
-# The JVM compiles while it runs: requests of all kinds that follow.
-warm_jvm() {
+# A broker that has just started is not what users run: a JVM compiles while it runs, and memory that was never used has to be
+# found, by the kernel and by the host of a virtual machine. Requests of all kinds that follow, the same for every side.
+warm_broker() {
   local part RESULT=$WORK/warm
-  part=$(awk -v all="$JVM_WARM_UP" 'BEGIN { print all / 3 }')
+  part=$(awk -v all="$BROKER_WARM_UP" 'BEGIN { print all / 3 }')
   awk -v s="$part" 'BEGIN { exit !(s > 0) }' || return 0
-  say "warming the JVM up for $JVM_WARM_UP s"
+  say "warming the broker up for $BROKER_WARM_UP s"
   drive produce --create --warm-up 0 --duration "$part" --workload single-1k --encoding ready
   drive produce --create --warm-up 0 --duration "$part" --workload bulk-100x1k
   drive end-to-end --create --warm-up 0 --duration "$part" --workload single-1k --rate 10000

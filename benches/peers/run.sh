@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # The same scenarios against Apache Kafka and against Corelog in alternation, on this host, and one table of them.
 #
-#   benches/peers/run.sh [--list] [--only REGEX] [--rounds N] [--seconds S] [--warm-up S] [--jvm-warm-up S] [--cpus LIST]
+#   benches/peers/run.sh [--list] [--only REGEX] [--rounds N] [--seconds S] [--warm-up S] [--broker-warm-up S] [--cpus LIST]
 #                        [--no-flush | --sides LIST] [--no-ceiling] [--out FOLDER]
 #
 # --list         the names of the scenarios (scenarios.txt beside this file) · --only REGEX  those whose whole name matches
 # --rounds N     default 3 · --seconds S  counted in each scenario, default 10; 1 is enough to try the scripts
-# --warm-up S    before each, not counted, default 3 · --jvm-warm-up S  after each start of Kafka, default 30
+# --warm-up S    before each, not counted, default 3 · --broker-warm-up S  after each start of a broker, default 30
 # --cpus LIST    from which corelog-bench drives, default 0; scenarios whose client needs more say so themselves
 # --no-flush     without the second column, Kafka with log.flush.interval.messages=1 · --no-ceiling  without `corelog-bench ceiling`
 # --sides LIST   of kafka, flush, corelog: the others' results are taken as they lie in the folder, for work on one side. What is
@@ -30,7 +30,7 @@ ONLY=.
 ROUNDS=3
 SECONDS_COUNTED=10
 WARM_UP=3
-JVM_WARM_UP=30
+BROKER_WARM_UP=30
 CPUS=0
 SIDES=(kafka flush corelog)
 CEILING=yes
@@ -44,7 +44,7 @@ while [ $# -gt 0 ]; do
     --rounds) ROUNDS=$2; shift 2 ;;
     --seconds) SECONDS_COUNTED=$2; shift 2 ;;
     --warm-up) WARM_UP=$2; shift 2 ;;
-    --jvm-warm-up) JVM_WARM_UP=$2; shift 2 ;;
+    --broker-warm-up) BROKER_WARM_UP=$2; shift 2 ;;
     --cpus) CPUS=$2; shift 2 ;;
     --no-flush) SIDES=(kafka corelog); shift ;;
     --sides) IFS=, read -ra SIDES <<<"$2"; shift 2 ;;
@@ -114,7 +114,7 @@ run_group() { # group, side, round
     if [ -z "$started" ] && [ "$group" != alone ]; then
       start_side "$side"
       started=yes
-      if [[ "$side" =~ ^(kafka|flush)$ ]] && [ "$group" != idle ]; then warm_jvm; fi
+      if [ "$side" != ceiling ] && [ "$group" != idle ]; then warm_broker; settle; fi
     fi
     need_disk
     say "round $round, $side: $name"
