@@ -52,7 +52,7 @@ enum Progress {
 
 /// Begins a produce request: its batches are appended, in order, when this returns.
 pub async fn begin(server: &Rc<Server>, client: &Client, header: RequestHeader, body: Bytes) -> Begun {
-    let received = server.shard().metrics().stages.begin();
+    let received = server.shard().begin_stages();
     let request = match ProduceRequest::decode(&mut &body[..], header.version) {
         Ok(request) => request,
         Err(error) => return Begun::Ready(Some(malformed(&header, &error))),
@@ -60,7 +60,7 @@ pub async fn begin(server: &Rc<Server>, client: &Client, header: RequestHeader, 
     let acks = request.acks;
     let time = server.shard().now();
     let (mut answer, groups) = check_all(server, &header, &body, request, time);
-    let checked = server.shard().metrics().stages.end(Stage::ProduceReceive, received);
+    let checked = server.shard().end_stage(Stage::ProduceReceive, received);
     match &groups[..] {
         [] => {}
         [one] => client.affinity().served_by(one.owner),
@@ -86,7 +86,7 @@ pub async fn begin(server: &Rc<Server>, client: &Client, header: RequestHeader, 
         find_log_starts(&server, &mut answer).await;
         let responding = checked.map(|_| Instant::now());
         let outcome = finish(&server, &header, acks, &answer);
-        server.shard().metrics().stages.end(Stage::ProduceRespond, responding);
+        server.shard().end_stage(Stage::ProduceRespond, responding);
         outcome
     })
 }

@@ -14,5 +14,5 @@ pub use counter::{Counter, Gauge};
 pub use groups::{GroupMetrics, GroupTable, LAG_ROWS_MAX, LagRow};
 pub use histogram::{Histogram, HistogramSnapshot};
 pub use shard::{
-    API_KEYS_MAX, Began, Connections, ERROR_CODES_MAX, Logs, ShardMetrics, Stage, StageLatencies, Traffic,
+    API_KEYS_MAX, Connections, ERROR_CODES_MAX, Logs, ShardMetrics, Stage, StageLatencies, Traffic,
 };

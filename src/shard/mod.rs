@@ -15,6 +15,7 @@ mod router;
 mod settings;
 mod share;
 mod signal;
+mod stages;
 mod table;
 mod waits;
 

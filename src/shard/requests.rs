@@ -10,7 +10,8 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::Shard;
-use crate::metrics::{Began, Stage};
+use super::stages::Began;
+use crate::metrics::Stage;
 use crate::model::{Offset, ShardId, TimestampMs, TopicPartition};
 use crate::partition::{Appended, Bounds, Partition, PartitionError, Read, ReadRequest};
 use crate::record::BatchHeader;
@@ -69,10 +70,9 @@ pub type ReadAnswers = Vec<Result<Read, PartitionError>>;
 impl Shard {
     /// Appends to partitions of this shard, now.
     pub fn append(&self, entries: &[AppendEntry], sent: Sent) -> Appending {
-        let stages = &self.metrics().stages;
-        let arrived = stages.end(Stage::ProduceRoute, sent.at);
+        let arrived = self.end_stage(Stage::ProduceRoute, sent.at);
         let started = entries.iter().map(|entry| self.append_one(entry, sent.time)).collect();
-        Appending { started, at: stages.end(Stage::ProduceAppend, arrived) }
+        Appending { started, at: self.end_stage(Stage::ProduceAppend, arrived) }
     }
 
     /// Waits until everything of a group that this shard appended is durable.
@@ -90,7 +90,7 @@ impl Shard {
                 Err(error) => Err(error.clone()),
             });
         }
-        self.metrics().stages.end(Stage::ProduceFlush, appending.at);
+        self.end_stage(Stage::ProduceFlush, appending.at);
         answers
     }
 
