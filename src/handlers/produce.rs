@@ -10,7 +10,6 @@ mod check;
 mod merge;
 
 use std::rc::Rc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -66,7 +65,7 @@ pub async fn begin(server: &Rc<Server>, client: &Client, header: RequestHeader, 
         [one] => client.affinity().served_by(one.owner),
         _ => client.affinity().served_by_many(),
     }
-    let sent = Sent { from: server.shard().id(), at: checked, time };
+    let sent = Sent { at: checked, time };
     let mut started = append(server, groups, sent).await;
     let server = server.clone();
     // Without the client's id the frame is no longer held.
@@ -84,7 +83,7 @@ pub async fn begin(server: &Rc<Server>, client: &Client, header: RequestHeader, 
             }
         }
         find_log_starts(&server, &mut answer).await;
-        let responding = checked.map(|_| Instant::now());
+        let responding = server.shard().resume_stages(checked);
         let outcome = finish(&server, &header, acks, &answer);
         server.shard().end_stage(Stage::ProduceRespond, responding);
         outcome
@@ -171,7 +170,7 @@ async fn append(server: &Rc<Server>, groups: Groups, sent: Sent) -> SmallVec<[St
         credits.push(if elsewhere { Some(shard.router().credit(group.owner).await) } else { None });
     }
     let waited = credits.iter().any(Option::is_some);
-    let sent = if waited { Sent { at: sent.at.map(|_| Instant::now()), ..sent } } else { sent };
+    let sent = if waited { Sent { at: shard.resume_stages(sent.at), ..sent } } else { sent };
     let start = |(Group { entries, parts, .. }, credit)| {
         let progress = match credit {
             None => Progress::Here(shard.append(&entries, sent)),

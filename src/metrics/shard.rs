@@ -134,8 +134,8 @@ pub enum Stage {
     FetchRespond,
 }
 
-/// Of so many produce requests one is timed: at five looks at a clock for each, timing all of them would cost a twentieth of what
-/// such a request costs. A prime, so that requests that come in groups of 4, 8 or 16 are timed at every place of a group.
+/// Of so many produce requests one is timed: at six looks at a clock for each, timing all of them would cost some percent of what
+/// a small request costs. A prime, so that requests that come in groups of 4, 8 or 16 are timed at every place of a group.
 const TIMED_SHARE: u32 = 7;
 
 /// One histogram per stage.

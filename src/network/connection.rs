@@ -81,7 +81,7 @@ pub struct Connection {
 impl Connection {
     /// Takes over an accepted socket.
     pub fn new(server: Rc<Server>, stream: TcpStream, client: Client) -> Rc<Self> {
-        let active = Cell::new(server.shard().now());
+        let active = Cell::new(Clock::of_last_tick());
         Rc::new(Self {
             server,
             client: Rc::new(client),

@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 use super::Shard;
 use super::stages::Began;
 use crate::metrics::Stage;
-use crate::model::{Offset, ShardId, TimestampMs, TopicPartition};
+use crate::model::{Offset, TimestampMs, TopicPartition};
 use crate::partition::{Appended, Bounds, Partition, PartitionError, Read, ReadRequest};
 use crate::record::BatchHeader;
 
@@ -40,10 +40,9 @@ pub type AppendEntries = SmallVec<[AppendEntry; 1]>;
 /// The answers to a group of appends, in its order.
 pub type AppendAnswers = SmallVec<[Result<AppendAnswer, PartitionError>; 1]>;
 
-/// Where a group comes from.
+/// When a group was checked and sent.
 #[derive(Clone, Copy, Debug)]
 pub struct Sent {
-    pub from: ShardId,
     /// When that shard let go of it, if the request is timed.
     pub at: Began,
     /// The time at which it was checked.

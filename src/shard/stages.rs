@@ -16,6 +16,11 @@ impl Shard {
         self.metrics().stages.times_next().then(Instant::now)
     }
 
+    /// A stage begins after something that counts for none, in a request of which an earlier one began then.
+    pub fn resume_stages(&self, earlier: Began) -> Began {
+        earlier.map(|_| Instant::now())
+    }
+
     /// A stage that began then ends here, and the next begins.
     pub fn end_stage(&self, stage: Stage, began: Began) -> Began {
         let began = began?;
