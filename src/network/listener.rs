@@ -18,7 +18,8 @@ use glommio::net::{AcceptedTcpStream, TcpListener, TcpStream};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use slab::Slab;
 
-use super::connection::{Connection, End};
+use super::congestion::Congestion;
+use super::connection::{Connection, End, borrowed};
 use super::loads::Loads;
 use crate::handlers::{Client, Entrance, Server};
 use crate::model::ShardId;
@@ -46,6 +47,7 @@ pub fn bind_own(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
 
 fn listening(socket: OwnedFd, address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
     rustix::net::bind(&socket, &address)?;
+    Congestion::of_system().prepare_listener(&socket);
     rustix::net::listen(&socket, i32::try_from(backlog).unwrap_or(i32::MAX))?;
     // SAFETY: the descriptor is that of a listening socket, and nothing else owns it.
     Ok(unsafe { TcpListener::from_raw_fd(socket.into_raw_fd()) })
@@ -73,6 +75,7 @@ fn stream_socket(address: SocketAddr) -> io::Result<OwnedFd> {
 pub struct Network {
     server: Rc<Server>,
     loads: Arc<Loads>,
+    congestion: Congestion,
     connections: RefCell<Slab<Rc<Connection>>>,
     scratch: RefCell<Vec<u8>>,
 }
@@ -81,7 +84,8 @@ impl Network {
     /// A shard's network, before it listens.
     pub fn new(server: Rc<Server>, loads: Arc<Loads>) -> Rc<Self> {
         let scratch = RefCell::new(vec![0; SCRATCH_BYTES]);
-        Rc::new(Self { server, loads, connections: RefCell::default(), scratch })
+        let congestion = Congestion::of_system();
+        Rc::new(Self { server, loads, congestion, connections: RefCell::default(), scratch })
     }
 
     /// Accepts connections until the task is dropped.
@@ -147,7 +151,7 @@ impl Network {
     /// Begins to serve a connection; false if the client has gone away meanwhile.
     fn begin(self: &Rc<Self>, stream: TcpStream, client: impl FnOnce(SocketAddr) -> Client) -> bool {
         let shard = self.server.shard();
-        match prepare(&stream) {
+        match prepare(&stream, &self.congestion) {
             Ok(peer) => {
                 let connection = Connection::new(self.server.clone(), stream, client(peer));
                 let key = self.connections.borrow_mut().insert(connection.clone());
@@ -220,7 +224,9 @@ impl Network {
 }
 
 /// Answers must not wait to be filled up with later ones.
-fn prepare(stream: &TcpStream) -> Result<SocketAddr, glommio::GlommioError<()>> {
+fn prepare(stream: &TcpStream, congestion: &Congestion) -> Result<SocketAddr, glommio::GlommioError<()>> {
     stream.set_nodelay(true)?;
-    stream.peer_addr()
+    let peer = stream.peer_addr()?;
+    congestion.prepare(borrowed(stream), stream.local_addr()?, peer);
+    Ok(peer)
 }

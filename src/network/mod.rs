@@ -3,6 +3,7 @@
 //! Key invariant: a client can hold no more of the broker than the bounds named here, whatever it sends or leaves unread.
 //! What requests mean is left to `handlers`.
 
+mod congestion;
 mod connection;
 mod frames;
 mod listener;

@@ -49,6 +49,10 @@ pub(super) fn listen(addresses: &[SocketAddr]) -> Result<Vec<Listener>, CeilingE
         let socket = rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
         sockopt::set_socket_reuseaddr(&socket, true)?;
         rustix::net::bind(&socket, address)?;
+        if address.ip().is_loopback() && sockopt::tcp_congestion(&socket)?.starts_with("bbr") {
+            // BBR paces with timers, also where nothing can be congested. A ceiling must not be lower than brokers that see to that.
+            let _ = sockopt::set_tcp_congestion(&socket, "reno");
+        }
         rustix::net::listen(&socket, BACKLOG)?;
         let bound = rustix::net::getsockname(&socket)?;
         let address =
