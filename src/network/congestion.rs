@@ -1,8 +1,9 @@
 //! Congestion control of connections that do not leave the host.
 //!
 //! Where the system's congestion control is BBR, the kernel paces what is sent with timers, also between two processes of one host,
-//! where nothing is congested: fetches from memory ran at three quarters of the rate, at 1.4 times the CPU (decision 0017). So listeners have Reno, which every kernel has, and a connection from another host gets what
-//! the system is set to as soon as it is accepted.
+//! where nothing is congested: fetches from memory ran at three quarters of the rate, at 1.4 times the CPU (decision 0017). So
+//! listeners have Reno, which every kernel has, and a connection from another host gets what the system is set to as soon as it
+//! is accepted.
 //!
 //! Key invariant: it must be the listener that has it. A socket that was paced once stays so, whatever it is set to later.
 //! Others than BBR are left as they are: DCTCP, for one, is negotiated by the listener.
@@ -10,7 +11,7 @@
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with, sockopt};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, getsockname, socket_with, sockopt};
 
 /// Part of every kernel, and free for every process to choose.
 const WITHIN_HOST: &str = "reno";
@@ -42,14 +43,20 @@ impl Congestion {
     }
 
     /// Gives an accepted connection from another host what the system is set to.
-    pub(super) fn prepare(&self, socket: impl AsFd, local: SocketAddr, peer: SocketAddr) {
+    pub(super) fn prepare(&self, socket: impl AsFd, peer: SocketAddr) {
         if let Some(name) = &self.elsewhere
-            && local.ip().to_canonical() != peer.ip().to_canonical()
+            && !is_within_host(&socket, peer)
         {
             // The system gave it to a socket of this process: it can be chosen.
             let _ = sockopt::set_tcp_congestion(socket, name);
         }
     }
+}
+
+/// Whether both ends of a connection have one address.
+fn is_within_host(socket: impl AsFd, peer: SocketAddr) -> bool {
+    let local = getsockname(socket).ok().and_then(|local| SocketAddr::try_from(local).ok());
+    local.is_some_and(|local| local.ip().to_canonical() == peer.ip().to_canonical())
 }
 
 /// The name of what the system gives a new connection, if it tells.
@@ -89,12 +96,12 @@ mod tests {
         assert_eq!(name_of(&server), WITHIN_HOST);
         let local = server.local_addr().expect("it is connected");
         let port_of_another = SocketAddr::new(local.ip(), 1);
-        congestion.prepare(&server, local, port_of_another);
+        congestion.prepare(&server, port_of_another);
         assert_eq!(name_of(&server), WITHIN_HOST);
         let mapped = SocketAddr::new("::ffff:127.0.0.1".parse().expect("an address"), 1);
-        congestion.prepare(&server, local, mapped);
+        congestion.prepare(&server, mapped);
         assert_eq!(name_of(&server), WITHIN_HOST, "the same address, in IPv6's words");
-        congestion.prepare(&server, local, "192.0.2.1:9".parse().expect("an address"));
+        congestion.prepare(&server, "192.0.2.1:9".parse().expect("an address"));
         assert_eq!(name_of(&server), system);
     }
 

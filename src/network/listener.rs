@@ -227,6 +227,6 @@ impl Network {
 fn prepare(stream: &TcpStream, congestion: &Congestion) -> Result<SocketAddr, glommio::GlommioError<()>> {
     stream.set_nodelay(true)?;
     let peer = stream.peer_addr()?;
-    congestion.prepare(borrowed(stream), stream.local_addr()?, peer);
+    congestion.prepare(borrowed(stream), peer);
     Ok(peer)
 }
