@@ -80,11 +80,31 @@ impl File {
             Inner::Direct(file) => file.write_at(memory, position).await.map_err(io::Error::from)?,
             Inner::Simulated(file) => file.write_at(memory.as_bytes(), position).await?,
         };
-        if written == expected {
-            Ok(())
-        } else {
-            Err(io::Error::new(io::ErrorKind::WriteZero, format!("wrote {written} of {expected} bytes")))
-        }
+        whole(written, expected)
+    }
+
+    /// Writes `bytes` bytes at `position` from where they lie, once there is a place among the operations of `class` in
+    /// flight. `gather` says then where that is: parts that begin at a block's start in memory and are whole blocks long.
+    pub async fn write_gathered(
+        &self,
+        position: u64,
+        bytes: usize,
+        class: IoClass,
+        gather: impl FnOnce() -> Vec<Bytes>,
+    ) -> io::Result<()> {
+        let _place = self.disk.admit(class, bytes).await;
+        let parts = gather();
+        debug_assert!(parts.iter().all(|part| {
+            (part.as_ptr() as u64).is_multiple_of(BLOCK_BYTES)
+                && (part.len() as u64).is_multiple_of(BLOCK_BYTES)
+        }));
+        debug_assert!(position.is_multiple_of(BLOCK_BYTES));
+        debug_assert_eq!(parts.iter().map(Bytes::len).sum::<usize>(), bytes);
+        let written = match &self.inner {
+            Inner::Direct(file) => file.write_gathered_at(parts, position).await.map_err(io::Error::from)?,
+            Inner::Simulated(file) => file.write_at(&parts.concat(), position).await?,
+        };
+        whole(written, bytes)
     }
 
     /// Reads `length` bytes at `position`, once there is a place among those of its class in flight; fewer at the end of
@@ -136,4 +156,12 @@ impl File {
             _ => Ok(()),
         }
     }
+}
+
+/// A short write is an error.
+fn whole(written: usize, expected: usize) -> io::Result<()> {
+    if written == expected {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::WriteZero, format!("wrote {written} of {expected} bytes")))
 }

@@ -86,17 +86,25 @@ impl AsRef<[u8]> for Published {
 /// Memory that grows at its end and is read as `Bytes` below it.
 pub struct AppendBuffer {
     memory: Arc<Memory>,
+    /// Where in the memory the first byte lies.
+    lead: usize,
     len: usize,
 }
 
 impl AppendBuffer {
-    /// Memory of at least `capacity` bytes, in whole blocks.
+    /// Memory for at least `capacity` bytes, in whole blocks.
     pub fn new(capacity: usize) -> Self {
-        Self { memory: Arc::new(Memory::new(capacity)), len: 0 }
+        Self::with_lead(0, capacity)
     }
 
-    /// Bytes that the memory can hold.
-    pub fn capacity(&self) -> usize {
+    /// As [`Self::new`], with the first byte `lead` bytes into the memory, and room for `capacity` after it. What lies in its
+    /// block as it lies in a block of a file can be written from there.
+    pub fn with_lead(lead: usize, capacity: usize) -> Self {
+        Self { memory: Arc::new(Memory::new(lead + capacity)), lead, len: 0 }
+    }
+
+    /// Bytes of memory that this takes.
+    pub fn memory_bytes(&self) -> usize {
         self.memory.layout.size()
     }
 
@@ -112,7 +120,7 @@ impl AppendBuffer {
 
     /// Bytes that still fit.
     pub fn room(&self) -> usize {
-        self.capacity() - self.len
+        self.memory_bytes() - self.lead - self.len
     }
 
     /// Copies `bytes` to the end, lets `patch` change the copy, and only then publishes it. `bytes` must fit.
@@ -121,7 +129,7 @@ impl AppendBuffer {
         // SAFETY: the target lies within the allocation and above the published length, so no slice covers it; `&mut
         // self` makes this the only writer.
         let copy = unsafe {
-            let target = self.memory.pointer.as_ptr().add(self.len);
+            let target = self.memory.pointer.as_ptr().add(self.lead + self.len);
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len());
             std::slice::from_raw_parts_mut(target, bytes.len())
         };
@@ -132,13 +140,14 @@ impl AppendBuffer {
     /// The bytes of `range`, shared. Panics if the range ends above [`Self::len`].
     pub fn slice(&self, range: Range<usize>) -> Bytes {
         assert!(range.start <= range.end && range.end <= self.len, "only published bytes are handed out");
+        let range = self.lead + range.start..self.lead + range.end;
         Bytes::from_owner(Published { memory: self.memory.clone(), range })
     }
 
     /// The published bytes, borrowed.
     pub fn as_slice(&self) -> &[u8] {
         // SAFETY: bytes below `len` are initialised and written by nobody again.
-        unsafe { std::slice::from_raw_parts(self.memory.pointer.as_ptr(), self.len) }
+        unsafe { std::slice::from_raw_parts(self.memory.pointer.as_ptr().add(self.lead), self.len) }
     }
 }
 
@@ -149,7 +158,7 @@ mod tests {
     #[test]
     fn a_slice_outlives_the_buffer_and_later_appends() {
         let mut buffer = AppendBuffer::new(10);
-        assert_eq!(buffer.capacity(), 4096);
+        assert_eq!(buffer.memory_bytes(), 4096);
         buffer.append(b"hello", |copy| copy[0] = b'H');
         let slice = buffer.slice(0..5);
         buffer.append(b" world", |_| {});
@@ -162,12 +171,24 @@ mod tests {
     #[test]
     fn memory_is_aligned_to_blocks() {
         let mut buffer = AppendBuffer::new(5000);
-        assert_eq!(buffer.capacity(), 8192);
+        assert_eq!(buffer.memory_bytes(), 8192);
         buffer.append(&[1; 5000], |_| {});
         assert_eq!(buffer.as_slice().as_ptr() as u64 % BLOCK_BYTES, 0);
         assert_eq!(align_down(4097), 4096);
         assert_eq!(align_up(4097), 8192);
         assert_eq!(align_up(4096), 4096);
+    }
+
+    #[test]
+    fn a_lead_shifts_where_the_bytes_lie_and_nothing_else() {
+        let mut buffer = AppendBuffer::with_lead(1000, 4000);
+        assert_eq!((buffer.memory_bytes(), buffer.len(), buffer.room()), (8192, 0, 7192));
+        buffer.append(&[1; 7000], |_| {});
+        buffer.append(&[2; 192], |_| {});
+        assert_eq!((buffer.len(), buffer.room()), (7192, 0));
+        assert_eq!(buffer.as_slice()[6999..7001], [1, 2]);
+        assert_eq!(buffer.slice(7000..7192), vec![2; 192]);
+        assert_eq!(buffer.slice(3096..7192).as_ptr() as u64 % BLOCK_BYTES, 0);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::rc::{Rc, Weak};
 use bytes::Bytes;
 
 use super::walk::{self, Cut, ReadLimit, Walk};
-use crate::io::{AppendBuffer, POOLED_BYTES_LARGE, POOLED_BYTES_SMALL, keep_free_chunks};
+use crate::io::{AppendBuffer, BLOCK_BYTES, POOLED_BYTES_LARGE, POOLED_BYTES_SMALL, keep_free_chunks};
 use crate::model::{Offset, TimestampMs};
 
 /// The smallest chunk, for partitions that rarely see a record.
@@ -173,10 +173,12 @@ impl Chunk {
             };
             size.clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX)
         });
-        let buffer = AppendBuffer::new(wanted.max(bytes));
+        // What lies in memory as it lies in its file is written from there. Single pages are copied anyway.
+        let lead = if wanted.max(bytes) > CHUNK_BYTES_MIN { (start % BLOCK_BYTES) as usize } else { 0 };
+        let buffer = AppendBuffer::with_lead(lead, bytes.max(wanted.saturating_sub(lead)));
         let chunk = Rc::new(Self {
             cache: cache.clone(),
-            charge_bytes: buffer.capacity() as u64,
+            charge_bytes: buffer.memory_bytes() as u64,
             segment,
             start,
             base_offset,

@@ -2,7 +2,8 @@
 //!
 //! Key invariant: one group of a log is in flight, the next fills meanwhile. A group is the segment's bytes from its
 //! written end to its end, in blocks; it counts only when all of its writes are durable. The block that holds the written end
-//! is written again with the same bytes before it. Writes take copies, so the device never reads memory that changes.
+//! is written again with the same bytes before it. What the device reads never changes: finished bytes of chunks, and copies of
+//! blocks that are not full (`gather`).
 //! Any failure poisons the log, but for a full disk: that is tried again.
 
 use std::rc::Rc;
@@ -13,6 +14,7 @@ use futures_lite::future::yield_now;
 
 use super::commit::SPACE_RETRY;
 use super::error::StorageError;
+use super::gather;
 use super::log::{Log, Phase, Position, State, Writer};
 use super::place::{self, LOG_SUFFIX};
 use super::segment::{Segment, Stage};
@@ -165,20 +167,18 @@ impl Log {
         let path = place::file_of(&self.directory, group.segment, LOG_SUFFIX);
         let file = self.writer(group.segment, align_up(group.to)).await?;
         let failed = || StorageError::io("writing", &path);
-        let head = self.head_bytes(&file, group).await.map_err(failed())?;
+        let parts = match self.head_bytes(&file, group).await.map_err(failed())? {
+            Some(head) => Rc::new(std::iter::once(head).chain(group.parts.iter().cloned()).collect()),
+            None => group.parts.clone(),
+        };
         let mut writes = Vec::new();
         let mut at = group.from;
         while at < group.to {
             let to = align_up(group.to).min(at + group.write_bytes_max());
-            let (file, disk, class) = (file.clone(), self.store.disk().clone(), group.class());
-            let (head, parts, from, end) = (head.clone(), group.parts.clone(), at, group.to);
+            let (file, class, parts, from) = (file.clone(), group.class(), parts.clone(), at);
             writes.push(glommio::spawn_local(async move {
-                let mut buffer = disk.write_buffer((to - from) as usize, class).await?;
-                // All before the group's end is copied over; what follows it is defined too.
-                let used = ((end - from) as usize).min(buffer.len());
-                buffer.as_mut_slice()[used..].fill(0);
-                copy_to(buffer.as_mut_slice(), from, head.iter().chain(parts.iter()));
-                file.write_at(buffer, from).await
+                let gather = || gather::blocks(&parts, from, to);
+                file.write_gathered(from, (to - from) as usize, class, gather).await
             }));
             at = to;
         }
@@ -415,16 +415,4 @@ fn contiguous_tail(mut parts: Vec<(u64, Bytes)>) -> Vec<(u64, Bytes)> {
         parts.drain(..=gap);
     }
     parts
-}
-
-/// Copies what of `parts` falls into the buffer that stands for the file's bytes from `from`.
-fn copy_to<'a>(buffer: &mut [u8], from: u64, parts: impl Iterator<Item = &'a (u64, Bytes)>) {
-    let to = from + buffer.len() as u64;
-    for (at, bytes) in parts {
-        let (start, end) = ((*at).max(from), (at + bytes.len() as u64).min(to));
-        if start < end {
-            let source = &bytes[(start - at) as usize..(end - at) as usize];
-            buffer[(start - from) as usize..(end - from) as usize].copy_from_slice(source);
-        }
-    }
 }

@@ -17,6 +17,7 @@ mod epochs;
 mod error;
 mod finish;
 mod flush;
+mod gather;
 mod index;
 pub mod journal;
 mod log;

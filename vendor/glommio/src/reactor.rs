@@ -33,7 +33,7 @@ use crate::{
     iou::sqe::SockAddrStorage,
     sys::{
         self, blocking::BlockingThreadPool, common_flags, read_flags, sysfs, DirectIo, DmaBuffer,
-        DmaSource, IoBuffer, PollableStatus, SleepNotifier, Source, SourceType, StatsCollection,
+        DmaSource, Gathered, IoBuffer, PollableStatus, SleepNotifier, Source, SourceType, StatsCollection,
         Statx,
     },
     IoRequirements, IoStats, TaskQueueHandle,
@@ -344,6 +344,34 @@ impl Reactor {
             Some(stats),
         );
         self.sys.write_dma(&source, pos);
+        source
+    }
+
+    /// PATCH (Corelog): as [`Self::write_dma`], from several parts of memory.
+    pub(crate) fn write_gathered(
+        &self,
+        raw: RawFd,
+        parts: Gathered,
+        pos: u64,
+        pollable: PollableStatus,
+    ) -> Source {
+        let stats = StatsCollection {
+            fulfilled: Some(|result, stats, op_count| {
+                if let Ok(result) = result {
+                    stats.file_writes += op_count;
+                    stats.file_bytes_written += *result as u64 * op_count;
+                }
+            }),
+            reused: None,
+            latency: None,
+        };
+
+        let source = self.new_source(
+            raw,
+            SourceType::Write(pollable, IoBuffer::Gathered(parts)),
+            Some(stats),
+        );
+        self.sys.write_gathered(&source, pos);
         source
     }
 

@@ -14,7 +14,7 @@ use crate::{
         read_result::ReadResult,
         ScheduledSource,
     },
-    sys::{self, sysfs, DirectIo, DmaBuffer, DmaSource, PollableStatus},
+    sys::{self, sysfs, DirectIo, DmaBuffer, DmaSource, Gathered, PollableStatus},
 };
 use futures_lite::{Stream, StreamExt};
 use nix::sys::statfs::*;
@@ -366,6 +366,18 @@ impl DmaFile {
         let source = self.file.reactor.upgrade().unwrap().write_dma(
             self.as_raw_fd(),
             DmaSource::Shared(buf),
+            pos,
+            self.pollable,
+        );
+        enhanced_try!(source.collect_rw().await, "Writing", self.file).map_err(Into::into)
+    }
+
+    /// PATCH (Corelog): writes several parts of memory, one after the other, with one operation. Each begins and ends at an
+    /// address, and so at a position, that Direct I/O can take. They are shared until the kernel is done with them.
+    pub async fn write_gathered_at(&self, parts: Vec<bytes::Bytes>, pos: u64) -> Result<usize> {
+        let source = self.file.reactor.upgrade().unwrap().write_gathered(
+            self.as_raw_fd(),
+            Gathered::new(parts),
             pos,
             self.pollable,
         );

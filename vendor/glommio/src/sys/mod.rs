@@ -390,11 +390,43 @@ impl Deref for DmaSource {
     }
 }
 
+/// PATCH (Corelog): what a gathered write reads from.
+pub(crate) struct Gathered {
+    // The memory of `Bytes` stays where it is when they are moved.
+    iovecs: Vec<libc::iovec>,
+    _parts: Vec<bytes::Bytes>,
+}
+
+impl Gathered {
+    pub(crate) fn new(parts: Vec<bytes::Bytes>) -> Self {
+        let iovec = |part: &bytes::Bytes| libc::iovec {
+            iov_base: part.as_ptr() as *mut _,
+            iov_len: part.len(),
+        };
+        Gathered {
+            iovecs: parts.iter().map(iovec).collect(),
+            _parts: parts,
+        }
+    }
+
+    pub(crate) fn iovecs(&self) -> &[libc::iovec] {
+        &self.iovecs
+    }
+}
+
+impl std::fmt::Debug for Gathered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Gathered({} parts)", self.iovecs.len())
+    }
+}
+
 #[derive(Debug)]
 pub(crate) enum IoBuffer {
     DmaSink(DmaBuffer),
     DmaSource(DmaSource),
     Buffered(Vec<u8>),
+    // PATCH (Corelog)
+    Gathered(Gathered),
 }
 
 impl Deref for IoBuffer {
@@ -405,6 +437,7 @@ impl Deref for IoBuffer {
             IoBuffer::DmaSink(buffer) => buffer.as_bytes(),
             IoBuffer::DmaSource(buffer) => buffer.deref(),
             IoBuffer::Buffered(buffer) => buffer.as_slice(),
+            IoBuffer::Gathered(_) => unreachable!("nobody looks at what was gathered"),
         }
     }
 }

@@ -61,6 +61,8 @@ enum UringOpDescriptor {
     Cancel(u64),
     Write(*const u8, usize, u64),
     WriteFixed(*const u8, usize, u64, u32),
+    /// PATCH (Corelog): several parts of memory, one after the other.
+    WriteGathered(*const libc::iovec, usize, u64),
     ReadFixed(u64, usize),
     Read(u64, usize),
     Open(*const u8, libc::c_int, u32),
@@ -377,6 +379,12 @@ fn fill_sqe<F>(
             UringOpDescriptor::WriteFixed(ptr, len, pos, buf_index) => {
                 let buf = std::slice::from_raw_parts(ptr, len);
                 sqe.prep_write_fixed(op.fd, buf, pos, buf_index as _);
+            }
+
+            // PATCH (Corelog): `IoSlice` is an `iovec`, by its documentation.
+            UringOpDescriptor::WriteGathered(ptr, len, pos) => {
+                let parts = std::slice::from_raw_parts(ptr as *const io::IoSlice<'_>, len);
+                sqe.prep_write_vectored(op.fd, parts, pos);
             }
 
             UringOpDescriptor::SockSend(ptr, len, flags) => {
@@ -1371,6 +1379,22 @@ impl Reactor {
                 Some(id) => UringOpDescriptor::WriteFixed(buf.as_ptr(), buf.len(), pos, id),
                 None => UringOpDescriptor::Write(buf.as_ptr(), buf.len(), pos),
             },
+            x => panic!("Unexpected source type for write: {:?}", x),
+        };
+        queue_request_into_ring(
+            &mut *self.ring_for_source(source),
+            source,
+            op,
+            &mut self.source_map.borrow_mut(),
+        );
+    }
+
+    /// PATCH (Corelog): writes several parts of memory, one after the other.
+    pub(crate) fn write_gathered(&self, source: &Source, pos: u64) {
+        let op = match &*source.source_type() {
+            SourceType::Write(_, IoBuffer::Gathered(parts)) => {
+                UringOpDescriptor::WriteGathered(parts.iovecs().as_ptr(), parts.iovecs().len(), pos)
+            }
             x => panic!("Unexpected source type for write: {:?}", x),
         };
         queue_request_into_ring(
