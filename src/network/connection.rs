@@ -162,21 +162,22 @@ impl Connection {
         self.client.affinity().better_than(self.server.shard().id()).filter(|to| loads.takes_more(*to))
     }
 
-    /// Receives once, into the request under way if it is large, else through the shard's shared buffer.
+    /// Receives once, into the request under way or expected if it is large, else through the shard's shared buffer.
     async fn fill(&self, frames: &mut FrameAssembler, scratch: &RefCell<Vec<u8>>) -> Result<usize, End> {
         let mut fed = Ok(());
         let count = poll_fn(|cx| {
             let mut stream = self.stream.borrow_mut();
-            let stream = Pin::new(&mut *stream);
-            if let Some(room) = frames.direct() {
-                let polled = stream.poll_read(cx, room);
-                if let Poll::Ready(Ok(count)) = polled {
-                    frames.received(count);
+            if let Some(room) = frames.room() {
+                let polled = stream.poll_recv(cx, room);
+                match polled {
+                    // SAFETY: so many bytes of the room were received just now.
+                    Poll::Ready(Ok(count)) => fed = unsafe { frames.received(count) },
+                    _ => frames.give_up(),
                 }
                 return polled;
             }
             let mut scratch = scratch.borrow_mut();
-            let polled = stream.poll_read(cx, &mut scratch);
+            let polled = Pin::new(&mut *stream).poll_read(cx, &mut scratch);
             if let Poll::Ready(Ok(count)) = polled {
                 fed = frames.feed(&scratch[..count]);
             }

@@ -1,21 +1,25 @@
 //! Puts request frames together from what a socket delivers.
 //!
 //! A frame is a 4-byte big-endian size and that many bytes. Small frames are cut out of the shard's shared receive
-//! buffer with one copy; the rest of a large one is received straight into its own memory.
+//! buffer with one copy; the rest of a large one is received straight into its own memory. After a large one the next is
+//! expected to be as large, and received into memory of its own from its first byte: then it is not copied at all.
 //!
-//! Key invariant: memory follows the bytes that really arrived, at most doubling them, never the size that a peer
-//! announces. An announced size that is negative or above the limit is an error before a byte of it is kept.
+//! Key invariant: memory follows the bytes that really arrived, never the size that a peer announces. An announced size that is
+//! negative or above the limit is an error before a byte of it is kept; what waits for a first byte has no memory.
 
 use std::collections::VecDeque;
+use std::mem::MaybeUninit;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 
 /// Bytes of the size that precedes every frame.
 const SIZE_BYTES: usize = 4;
 /// A frame with at least this much missing is received into its own memory instead of the shared buffer.
 const DIRECT_BYTES_MIN: usize = 16 * 1024;
-/// The least room that is made for a large frame at once.
+/// The least room that is made for a large frame at once, and the most for one that is only expected.
 const GROWTH_BYTES_MIN: usize = 256 * 1024;
+/// Room behind an expected frame: a receive that does not fill it tells that the socket has no more, and saves asking.
+const BEHIND_BYTES: usize = 4 * 1024;
 
 /// What a peer sent as a frame's size is not acceptable; the connection must be closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,21 +39,32 @@ pub struct FrameAssembler {
     size_filled: usize,
     /// The frame that is arriving, once its size is known.
     partial: Option<Partial>,
+    /// What the last frame took with its size, if it was a large one.
+    expected: usize,
+    /// Memory for the expected frame and its size, while it is received into.
+    ahead: Option<BytesMut>,
     complete: VecDeque<Bytes>,
 }
 
 #[derive(Debug)]
 struct Partial {
     size: usize,
-    filled: usize,
-    /// Grows with what arrives; `filled` of its bytes are the frame's.
+    /// What is here of it; its capacity grows with that.
     bytes: BytesMut,
 }
 
 impl FrameAssembler {
     /// Accepts frames of at most `limit` bytes (`socket.request.max.bytes`).
     pub fn new(limit: u32) -> Self {
-        Self { limit, size: [0; SIZE_BYTES], size_filled: 0, partial: None, complete: VecDeque::new() }
+        Self {
+            limit,
+            size: [0; SIZE_BYTES],
+            size_filled: 0,
+            partial: None,
+            expected: 0,
+            ahead: None,
+            complete: VecDeque::new(),
+        }
     }
 
     /// The next complete frame, without its size.
@@ -59,14 +74,14 @@ impl FrameAssembler {
 
     /// Bytes of memory that the frame under way occupies.
     pub fn held_bytes(&self) -> usize {
-        self.partial.as_ref().map_or(0, |partial| partial.bytes.len())
+        self.partial.as_ref().map_or(0, |partial| partial.bytes.capacity())
     }
 
     /// Bytes of memory that the frame under way will occupy once more of it is received directly.
     pub fn coming_bytes(&self) -> usize {
         self.partial.as_ref().map_or(0, |partial| {
             let grows = partial.is_direct() && partial.room() == 0;
-            if grows { partial.grown(0) } else { partial.bytes.len() }
+            if grows { partial.grown() } else { partial.bytes.capacity() }
         })
     }
 
@@ -75,22 +90,48 @@ impl FrameAssembler {
         self.size_filled > 0 || self.partial.is_some()
     }
 
-    /// Where the next bytes should be received directly, if a large frame is under way. Call [`Self::received`] after.
-    pub fn direct(&mut self) -> Option<&mut [u8]> {
-        let partial = self.partial.as_mut()?;
-        if !partial.is_direct() {
+    /// Where the next bytes should be received, if a large frame is under way or expected. Call [`Self::received`] after, or
+    /// [`Self::give_up`] if there are none yet.
+    pub fn room(&mut self) -> Option<&mut [MaybeUninit<u8>]> {
+        if let Some(partial) = self.partial.as_mut() {
+            if !partial.is_direct() {
+                return None;
+            }
+            if partial.room() == 0 {
+                partial.take_room(partial.grown());
+            }
+            let room = partial.room();
+            return Some(&mut partial.bytes.spare_capacity_mut()[..room]);
+        }
+        if self.expected == 0 || self.size_filled > 0 {
             return None;
         }
-        partial.grow(0);
-        Some(&mut partial.bytes[partial.filled..])
+        let ahead = BytesMut::with_capacity(self.expected + BEHIND_BYTES);
+        Some(self.ahead.insert(ahead).spare_capacity_mut())
     }
 
-    /// `count` bytes were received into what [`Self::direct`] returned.
-    pub fn received(&mut self, count: usize) {
+    /// Nothing was received into what [`Self::room`] returned: a peer that is silent has no memory.
+    pub fn give_up(&mut self) {
+        self.ahead = None;
+    }
+
+    /// `count` bytes were received into what [`Self::room`] returned.
+    ///
+    /// # Safety
+    ///
+    /// The first `count` bytes of it are initialised.
+    pub unsafe fn received(&mut self, count: usize) -> Result<(), FrameError> {
+        if let Some(mut ahead) = self.ahead.take() {
+            // SAFETY: the caller received so many bytes into its capacity; it was empty.
+            unsafe { ahead.set_len(count) };
+            return self.take_ahead(ahead);
+        }
         if let Some(partial) = self.partial.as_mut() {
-            partial.filled += count;
+            // SAFETY: the caller received so many bytes behind those that are here.
+            unsafe { partial.bytes.set_len(partial.bytes.len() + count) };
         }
         self.finish();
+        Ok(())
     }
 
     /// Takes bytes that were received elsewhere.
@@ -98,10 +139,8 @@ impl FrameAssembler {
         while !input.is_empty() {
             match self.partial.as_mut() {
                 Some(partial) => {
-                    let taken = input.len().min(partial.size - partial.filled);
-                    partial.grow(taken);
-                    partial.bytes[partial.filled..partial.filled + taken].copy_from_slice(&input[..taken]);
-                    partial.filled += taken;
+                    let taken = input.len().min(partial.missing());
+                    partial.append(&input[..taken]);
                     input = &input[taken..];
                     self.finish();
                 }
@@ -109,6 +148,27 @@ impl FrameAssembler {
             }
         }
         Ok(())
+    }
+
+    /// Goes on with memory that an expected frame was received into, if much of it is used.
+    fn take_ahead(&mut self, mut bytes: BytesMut) -> Result<(), FrameError> {
+        if bytes.len() < DIRECT_BYTES_MIN {
+            return self.feed(&bytes);
+        }
+        let size = self.check(i32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))?;
+        if size < DIRECT_BYTES_MIN {
+            // A small frame must not hold so much.
+            return self.feed(&bytes);
+        }
+        bytes.advance(SIZE_BYTES);
+        if bytes.len() < size {
+            self.partial = Some(Partial { size, bytes });
+            return Ok(());
+        }
+        let behind: Vec<u8> = bytes[size..].to_vec();
+        bytes.truncate(size);
+        self.complete(bytes.freeze());
+        self.feed(&behind)
     }
 
     /// Reads a frame's size; a frame that is all there is cut out at once.
@@ -121,48 +181,71 @@ impl FrameAssembler {
             return Ok(rest);
         }
         self.size_filled = 0;
-        let size = i32::from_be_bytes(self.size);
+        let size = self.check(i32::from_be_bytes(self.size))?;
+        if let Some(frame) = rest.get(..size) {
+            self.complete(Bytes::copy_from_slice(frame));
+            return Ok(&rest[size..]);
+        }
+        self.partial = Some(Partial { size, bytes: BytesMut::new() });
+        Ok(rest)
+    }
+
+    /// The size of a frame, if it is acceptable.
+    fn check(&self, size: i32) -> Result<usize, FrameError> {
         let announced = u32::try_from(size).map_err(|_| FrameError::Negative(size))?;
         if announced > self.limit {
             return Err(FrameError::TooLarge { size: announced, limit: self.limit });
         }
-        let size = announced as usize;
-        if let Some(frame) = rest.get(..size) {
-            self.complete.push_back(Bytes::copy_from_slice(frame));
-            return Ok(&rest[size..]);
-        }
-        self.partial = Some(Partial { size, filled: 0, bytes: BytesMut::new() });
-        Ok(rest)
+        Ok(announced as usize)
     }
 
     fn finish(&mut self) {
-        if let Some(partial) = self.partial.take_if(|partial| partial.filled == partial.size) {
-            let mut bytes = partial.bytes;
-            bytes.truncate(partial.size);
-            self.complete.push_back(bytes.freeze());
+        if let Some(partial) = self.partial.take_if(|partial| partial.missing() == 0) {
+            self.complete(partial.bytes.freeze());
         }
+    }
+
+    fn complete(&mut self, frame: Bytes) {
+        let is_large = frame.len() >= DIRECT_BYTES_MIN;
+        self.expected = if is_large { (SIZE_BYTES + frame.len()).min(GROWTH_BYTES_MIN) } else { 0 };
+        self.complete.push_back(frame);
     }
 }
 
 impl Partial {
+    fn missing(&self) -> usize {
+        self.size - self.bytes.len()
+    }
+
     fn is_direct(&self) -> bool {
-        self.size - self.filled >= DIRECT_BYTES_MIN
+        self.missing() >= DIRECT_BYTES_MIN
     }
 
+    /// What can be received without more memory.
     fn room(&self) -> usize {
-        self.bytes.len() - self.filled
+        (self.bytes.capacity() - self.bytes.len()).min(self.missing())
     }
 
-    /// The bytes after room was made for `coming` more and some to receive into, within the frame's size.
-    fn grown(&self, coming: usize) -> usize {
-        (self.filled * 2).max(self.filled + coming).max(GROWTH_BYTES_MIN).min(self.size)
+    /// The memory after room was made to receive into, within the frame's size.
+    fn grown(&self) -> usize {
+        (self.bytes.len() * 2).max(GROWTH_BYTES_MIN).min(self.size)
     }
 
-    /// Makes room for at least `coming` more bytes.
-    fn grow(&mut self, coming: usize) {
-        if self.room() < coming.max(1) {
-            self.bytes.resize(self.grown(coming), 0);
+    /// Takes `bytes` in. Room for more is made only for the little that does not come directly.
+    fn append(&mut self, bytes: &[u8]) {
+        if self.room() < bytes.len() {
+            let left = self.missing() - bytes.len();
+            let wanted = if left < DIRECT_BYTES_MIN { self.size } else { self.bytes.len() + bytes.len() };
+            self.take_room(wanted);
         }
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Moves to memory of `capacity` bytes.
+    fn take_room(&mut self, capacity: usize) {
+        let mut bytes = BytesMut::with_capacity(capacity);
+        bytes.extend_from_slice(&self.bytes);
+        self.bytes = bytes;
     }
 }
 
@@ -192,12 +275,69 @@ mod tests {
         let mut assembler = FrameAssembler::new(u32::MAX);
         assembler.feed(&(100 * 1024 * 1024i32).to_be_bytes()).unwrap();
         assert_eq!((assembler.held_bytes(), assembler.coming_bytes()), (0, GROWTH_BYTES_MIN));
-        let room = assembler.direct().unwrap().len();
-        assert_eq!(room, GROWTH_BYTES_MIN);
-        assert_eq!(assembler.coming_bytes(), assembler.held_bytes());
-        assembler.received(room);
-        assert_eq!((assembler.held_bytes(), assembler.coming_bytes()), (room, 2 * room));
-        assert_eq!(assembler.direct().unwrap().len(), GROWTH_BYTES_MIN);
+        assert_eq!(receive(&mut assembler, &vec![0; 1 << 20]), GROWTH_BYTES_MIN);
+        assert_eq!(
+            (assembler.held_bytes(), assembler.coming_bytes()),
+            (GROWTH_BYTES_MIN, 2 * GROWTH_BYTES_MIN)
+        );
+        assert_eq!(assembler.room().unwrap().len(), GROWTH_BYTES_MIN);
+        let mut assembler = FrameAssembler::new(u32::MAX);
+        assembler.feed(&(100 * 1024 * 1024i32).to_be_bytes()).unwrap();
+        assembler.feed(&[0; 1000]).unwrap();
+        assert_eq!((assembler.held_bytes(), assembler.coming_bytes()), (1000, GROWTH_BYTES_MIN));
+    }
+
+    /// Receives what there is room for; returns how much that was.
+    fn receive(assembler: &mut FrameAssembler, stream: &[u8]) -> usize {
+        let room = assembler.room().unwrap();
+        let count = room.len().min(stream.len());
+        room[..count].write_copy_of_slice(&stream[..count]);
+        // SAFETY: written just now.
+        unsafe { assembler.received(count) }.unwrap();
+        count
+    }
+
+    #[test]
+    fn a_frame_as_large_as_the_one_before_is_received_where_it_stays() {
+        let payload = vec![7; 100_000];
+        let mut assembler = FrameAssembler::new(1 << 20);
+        assert!(assembler.room().is_none(), "nothing large is expected at first");
+        assembler.feed(&frame(&payload)).unwrap();
+        assert_eq!(assembler.next().unwrap(), payload);
+        assert!(assembler.room().is_some());
+        assembler.give_up();
+        assert_eq!((assembler.held_bytes(), assembler.is_mid_frame()), (0, false), "silence takes no memory");
+        let stream = [frame(&payload), frame(&[1; 10])].concat();
+        let room = assembler.room().unwrap();
+        room[..stream.len()].write_copy_of_slice(&stream);
+        let received_at = room[SIZE_BYTES..].as_ptr().cast();
+        // SAFETY: written just now.
+        unsafe { assembler.received(stream.len()) }.unwrap();
+        let first = assembler.next().unwrap();
+        assert_eq!(first, payload);
+        assert_eq!(first.as_ptr(), received_at);
+        assert_eq!(assembler.next().unwrap(), vec![1; 10]);
+        assert!(assembler.room().is_none(), "the last one was small");
+    }
+
+    #[test]
+    fn what_is_expected_and_does_not_come_is_held_no_longer() {
+        let large = frame(&[7; 100_000]);
+        let mut assembler = FrameAssembler::new(1 << 20);
+        assembler.feed(&large).unwrap();
+        receive(&mut assembler, &frame(&[8; 20]));
+        let sizes: Vec<_> = std::iter::from_fn(|| assembler.next()).map(|frame| frame.len()).collect();
+        assert_eq!(sizes, [100_000, 20]);
+        assembler.feed(&large).unwrap();
+        receive(&mut assembler, &large[..10]);
+        assert_eq!(assembler.held_bytes(), 6, "little came: it was copied");
+        let expected = FrameError::Negative(-1);
+        let mut assembler = FrameAssembler::new(1 << 20);
+        assembler.feed(&large).unwrap();
+        let room = assembler.room().unwrap();
+        room[..20_000].fill(MaybeUninit::new(0xff));
+        // SAFETY: written just now.
+        assert_eq!(unsafe { assembler.received(20_000) }, Err(expected));
     }
 
     proptest! {
@@ -215,14 +355,10 @@ mod tests {
             while at < stream.len() {
                 let cut = cuts[turn % cuts.len()].min(stream.len() - at);
                 turn += 1;
-                let taken = match assembler.direct().filter(|_| direct) {
-                    Some(room) => {
-                        let taken = cut.min(room.len());
-                        room[..taken].copy_from_slice(&stream[at..at + taken]);
-                        assembler.received(taken);
-                        taken
-                    }
-                    None => {
+                let taken = match assembler.room().is_some() && direct {
+                    true => receive(&mut assembler, &stream[at..at + cut]),
+                    false => {
+                        assembler.give_up();
                         assembler.feed(&stream[at..at + cut]).unwrap();
                         cut
                     }

@@ -53,9 +53,20 @@ fn yolo_peek(fd: RawFd, buf: &mut [u8]) -> Option<io::Result<usize>> {
 }
 
 fn yolo_recv(fd: RawFd, buf: &mut [u8]) -> Option<io::Result<usize>> {
+    // The kernel writes bytes, which leaves what was initialised so.
+    let len = buf.len();
+    let buf = unsafe { std::slice::from_raw_parts_mut(buf.as_mut_ptr().cast(), len) };
+    yolo_recv_uninit(fd, buf)
+}
+
+/// PATCH (Corelog): as [`yolo_recv`], into memory that holds nothing yet.
+fn yolo_recv_uninit(
+    fd: RawFd,
+    buf: &mut [std::mem::MaybeUninit<u8>],
+) -> Option<io::Result<usize>> {
     match sys::recv_syscall(
         fd,
-        buf.as_mut_ptr(),
+        buf.as_mut_ptr().cast(),
         buf.len(),
         MsgFlags::MSG_DONTWAIT.bits(),
     ) {

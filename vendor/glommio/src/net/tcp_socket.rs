@@ -404,6 +404,16 @@ fn make_tcp_socket(addr: &SocketAddr) -> io::Result<Socket> {
 }
 
 impl TcpStream {
+    /// PATCH (Corelog): receives into memory that holds nothing yet. So many bytes at its start as this returns are
+    /// initialised then.
+    pub fn poll_recv(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut [std::mem::MaybeUninit<u8>],
+    ) -> Poll<io::Result<usize>> {
+        self.stream.poll_recv(cx, buf)
+    }
+
     /// Creates a TCP connection to the specified address.
     ///
     /// # Examples
