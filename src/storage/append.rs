@@ -5,7 +5,8 @@
 
 use std::rc::Rc;
 
-use super::batch_cache::{BatchCache, Chunk};
+use super::batch_cache::BatchCache;
+use super::chunk::Chunk;
 use super::error::StorageError;
 use super::log::{Appended, Log, LogSettings, State};
 use super::segment::{Segment, Stage};
@@ -125,7 +126,7 @@ impl State {
                 let previous = self.chunks.back().map(Rc::as_ref);
                 let at = (segment, position, base);
                 let chunk = Chunk::after(cache, previous, at, batch.len(), now);
-                self.chunks.retain(|chunk| chunk.is_resident());
+                self.forget_dropped();
                 self.chunks.push_back(chunk.clone());
                 chunk
             }

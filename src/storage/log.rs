@@ -16,7 +16,7 @@ use bytes::Bytes;
 use futures_channel::oneshot;
 use glommio::sync::{RwLock, Semaphore};
 
-use super::batch_cache::Chunk;
+use super::chunk::Chunk;
 use super::compaction::{CompactionSettings, CompactionState};
 use super::epochs::EpochCache;
 use super::error::StorageError;
@@ -209,7 +209,7 @@ pub(super) struct OnDisk {
 pub(super) struct State {
     /// Never empty; the last one is active.
     pub segments: VecDeque<Segment>,
-    /// In offset order; some may be evicted.
+    /// In offset order; some were dropped, and are known for as long as they may be brought back.
     pub chunks: VecDeque<Rc<Chunk>>,
     pub epochs: EpochCache,
     pub bounds: Bounds,

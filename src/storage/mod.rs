@@ -11,6 +11,7 @@
 mod append;
 mod batch_cache;
 mod checkpoint;
+mod chunk;
 mod commit;
 mod compaction;
 mod epochs;
@@ -27,6 +28,7 @@ mod read;
 mod read_ahead;
 mod recent;
 mod recovery;
+mod refill;
 mod remove;
 mod retention;
 mod scan;

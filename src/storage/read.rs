@@ -72,6 +72,11 @@ impl Log {
             }
             TryRead::Cold => {}
         }
+        if self.refill(from).await
+            && let TryRead::Cached(slices) = self.try_read(from, limit)
+        {
+            return Ok(slices);
+        }
         match self.read_cold(from, limit).await {
             Err(error) if !matches!(error, StorageError::OutOfRange { .. }) => {
                 let bounds = self.state.borrow().bounds;
@@ -169,7 +174,10 @@ impl Log {
         while position < place.size {
             let window = match window.take() {
                 Some(window) => window,
-                None => self.window(place, position, wanted, self.class_of(place, position)).await?,
+                None => {
+                    let class = self.class_of(place.segment, position);
+                    self.window(place, position, wanted, class).await?
+                }
             };
             match walk::cut(&window, from, limit) {
                 Walk::Found(cut) => {
@@ -209,12 +217,8 @@ impl Log {
     }
 
     /// How urgent a consumer's read from there is.
-    fn class_of(&self, place: &Place, position: u64) -> IoClass {
-        if self.state.borrow().is_at_tail(place.segment, position) {
-            IoClass::TailRead
-        } else {
-            IoClass::ColdRead
-        }
+    pub(super) fn class_of(&self, segment: Offset, position: u64) -> IoClass {
+        if self.state.borrow().is_at_tail(segment, position) { IoClass::TailRead } else { IoClass::ColdRead }
     }
 
     /// The segment's bytes from `position`, about `wanted` of them, none beyond what may be read.

@@ -45,6 +45,7 @@ impl Log {
 
     /// Deletes what `retention.ms`, `retention.bytes` and the log start allow; returns how many segments went.
     pub async fn apply_retention(self: &Rc<Self>, now: TimestampMs) -> Result<usize, StorageError> {
+        self.forget_dropped();
         let _alone = self.maintenance.acquire_permit(1).await.map_err(|_| StorageError::Closed)?;
         self.state.borrow().phase.check()?;
         let settings = self.settings.get();

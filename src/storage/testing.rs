@@ -213,16 +213,17 @@ pub(crate) const JOURNAL: JournalLimits = JournalLimits {
 
 /// A store over a directory of the real file system, after whatever earlier ones left there.
 pub(crate) async fn real_store(directory: &std::path::Path) -> Rc<Store> {
+    real_store_with(directory, 1 << 20).await
+}
+
+/// As [`real_store`], with so much memory for batches.
+pub(crate) async fn real_store_with(directory: &std::path::Path, cache_bytes_max: u64) -> Rc<Store> {
     let limits = DiskLimits { reserve_bytes: 0, ..DiskLimits::default() };
     let recovered =
         journal::plan(journal::load(directory).expect("a readable directory")).expect("a known format");
     let disk = Disk::open(directory, limits).await.expect("a directory that can be used");
-    let limits = StoreLimits {
-        cache_bytes_max: 1 << 20,
-        undurable_bytes_max: 4 << 20,
-        open_files_max: 4,
-        journal: JOURNAL,
-    };
+    let limits =
+        StoreLimits { cache_bytes_max, undurable_bytes_max: 4 << 20, open_files_max: 4, journal: JOURNAL };
     let start = JournalStart { shard: 0, journal: 7, recovered: Arc::new(recovered) };
     Store::open(disk, limits, start).await.expect("a journal")
 }

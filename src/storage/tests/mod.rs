@@ -17,6 +17,7 @@ mod lookup;
 mod lookup_model;
 mod reading;
 mod recovery;
+mod refill;
 mod removal;
 mod retention_model;
 mod spares;
