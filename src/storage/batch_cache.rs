@@ -73,7 +73,7 @@ impl BatchCache {
 
     /// Memory of the chunks that were made after one: a cache of that size would just hold it.
     fn age_bytes(&self, chunk: &Chunk) -> u64 {
-        self.made_bytes.get() - chunk.made_at
+        self.made_bytes.get() - chunk.made_at_bytes()
     }
 
     /// Whether a chunk that was dropped is worth bringing back: the cache is as large as that, or would be for its readers.

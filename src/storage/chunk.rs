@@ -41,21 +41,26 @@ struct Content {
 pub(super) struct Chunk {
     cache: Rc<BatchCache>,
     pub memory_bytes: u64,
-    /// When it was made, in memory of all chunks that were.
-    pub made_at: u64,
+    made: Made,
     /// The segment that the batches belong to, by its base offset.
     pub segment: Offset,
     /// The file position of the first byte.
     pub start: u64,
     pub base_offset: Offset,
     next_offset: Cell<Offset>,
-    created: TimestampMs,
     content: RefCell<Option<Content>>,
     bytes: Cell<u64>,
     written_to: Cell<u64>,
     touched: Cell<bool>,
     /// Who waits for its memory to be brought back, while someone does that.
     returning: RefCell<Option<Vec<oneshot::Sender<()>>>>,
+}
+
+/// When a chunk was made.
+struct Made {
+    at: TimestampMs,
+    /// In memory of all chunks that were made until then.
+    at_bytes: u64,
 }
 
 /// The right to bring a chunk back, until this is dropped.
@@ -71,7 +76,7 @@ impl Chunk {
         now: TimestampMs,
     ) -> Rc<Self> {
         let wanted = previous.map_or(CHUNK_BYTES_MIN, |chunk| {
-            let took_ms = now.since(chunk.created);
+            let took_ms = now.since(chunk.made.at);
             let before = chunk.memory_bytes as usize;
             let size = match took_ms {
                 ..FILLS_FAST_MS => before * 2,
@@ -86,12 +91,11 @@ impl Chunk {
         let chunk = Rc::new(Self {
             cache: cache.clone(),
             memory_bytes,
-            made_at: cache.note_made(memory_bytes),
+            made: Made { at: now, at_bytes: cache.note_made(memory_bytes) },
             segment,
             start,
             base_offset,
             next_offset: Cell::new(base_offset),
-            created: now,
             content: RefCell::new(Some(Content { buffer, marks: Vec::new() })),
             bytes: Cell::new(0),
             written_to: Cell::new(start),
@@ -101,6 +105,11 @@ impl Chunk {
         cache.grow(memory_bytes, now);
         cache.admit(&chunk);
         chunk
+    }
+
+    /// Memory of all chunks that were made until it was, its own included.
+    pub(super) fn made_at_bytes(&self) -> u64 {
+        self.made.at_bytes
     }
 
     pub(super) fn is_resident(&self) -> bool {

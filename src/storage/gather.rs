@@ -87,7 +87,7 @@ mod tests {
         let mut parts = vec![];
         for (size, alike) in sizes {
             let bytes: Vec<u8> =
-                (at..at + *size as u64).map(|position| (position * 31 >> 3) as u8 | 1).collect();
+                (at..at + *size as u64).map(|position| ((position * 31) >> 3) as u8 | 1).collect();
             parts.push(part(at, &bytes, *alike));
             at += *size as u64;
         }
