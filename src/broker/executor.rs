@@ -16,7 +16,7 @@ use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement, Task};
 
 use super::device::DeviceLimits;
 use super::gate::Gate;
-use super::memory;
+use super::{memory, turns};
 use crate::cluster::ControllerHandle;
 use crate::config::BrokerSettings;
 use crate::handlers::{Entrance, Server};
@@ -96,6 +96,9 @@ pub fn start(plan: Plan, links: Links) -> Result<ExecutorJoinHandle<()>, String>
 
 async fn run(mut plan: Plan, links: Links) -> Result<(), String> {
     let Links { mesh, mut notices, controller, ready } = links;
+    if let Err(error) = turns::ask_for_short_turns() {
+        tracing::debug!(%error, "a shard waits for its CPU as long as any other thread");
+    }
     let disk =
         Disk::open(&plan.settings.data_dir, DiskLimits { io: plan.device.io, ..DiskLimits::default() }).await;
     // Joining waits for every shard, so a shard that cannot go on joins first and reports after.

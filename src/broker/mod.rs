@@ -16,8 +16,10 @@ mod gate;
 pub mod host;
 mod memory;
 mod signals;
+mod turns;
 
 pub use allocator::{UnreservedAllocator, use_small_pages};
 pub use boot::serve;
 pub use cpus::shards_by_default;
 pub use error::ServeError;
+pub use turns::ask_for_short_turns;
