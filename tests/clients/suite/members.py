@@ -88,6 +88,10 @@ class Ledger:
             self.wrong.append(f"{member} committed {partition}:{offset} after {self.committed[partition]}")
         self.committed[partition] = max(offset, self.committed.get(partition, 0))
 
+    def foreign(self):
+        """The records whose value is not what `fill` gave them, as (partition, offset, value)."""
+        return [(p, o, value) for (p, o), value in self.delivered.items() if value != f"{p}-{o}"]
+
     def wait(self, condition, what, seconds=LATE_SECONDS_MAX):
         """Waits until `condition` holds, or says what did not come; also ends when something wrong was seen."""
         deadline = time.monotonic() + seconds
@@ -140,7 +144,11 @@ class Member:
     def _read(self, stream):
         for line in stream:
             with self.ledger.changed:
-                self._take(line.rstrip("\n"))
+                # What a killed member did not end is cut short anywhere: it said nothing.
+                if line.endswith("\n"):
+                    self._take(line.rstrip("\n"))
+                else:
+                    self.noise.append(line)
                 self.ledger.changed.notify_all()
 
     def _take(self, line):

@@ -39,7 +39,9 @@ def parse():
 
 
 def say(*words):
-    print(*words, flush=True)
+    # In one write: print() of several words is several of them where stdout is not buffered, and a kill falls between two.
+    sys.stdout.write(" ".join(map(str, words)) + "\n")
+    sys.stdout.flush()
 
 
 def say_partitions(word, partitions):
