@@ -156,8 +156,8 @@ impl FrameAssembler {
             return self.feed(&bytes);
         }
         let size = self.check(i32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))?;
-        if size < DIRECT_BYTES_MIN {
-            // A small frame must not hold so much.
+        if size < bytes.capacity() / 2 {
+            // A frame that came out smaller must not hold so much: what it counts for is its size.
             return self.feed(&bytes);
         }
         bytes.advance(SIZE_BYTES);
@@ -331,6 +331,13 @@ mod tests {
         assembler.feed(&large).unwrap();
         receive(&mut assembler, &large[..10]);
         assert_eq!(assembler.held_bytes(), 6, "little came: it was copied");
+        let smaller = frame(&[9; 30_000]);
+        for (received, held) in [(smaller.len(), 0), (20_000, 30_000)] {
+            let mut assembler = FrameAssembler::new(1 << 20);
+            assembler.feed(&large).unwrap();
+            receive(&mut assembler, &smaller[..received]);
+            assert_eq!(assembler.held_bytes(), held, "as much as it will take, not what was expected");
+        }
         let expected = FrameError::Negative(-1);
         let mut assembler = FrameAssembler::new(1 << 20);
         assembler.feed(&large).unwrap();

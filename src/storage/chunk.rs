@@ -311,3 +311,83 @@ impl Drop for Chunk {
         self.evict();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::testing::batch_at;
+
+    fn limit(bytes_max: u32) -> ReadLimit {
+        ReadLimit { end: Offset(i64::MAX), bytes_max, at_least_one: true }
+    }
+
+    /// A chunk at file position 10,000 that holds `batches` and was dropped, and its bytes.
+    fn dropped(cache: &Rc<BatchCache>, batches: i64) -> (Rc<Chunk>, Vec<u8>) {
+        let now = TimestampMs(1_000);
+        let chunk = Chunk::after(cache, None, (Offset::ZERO, 10_000, Offset(0)), CHUNK_BYTES_MAX, now);
+        let mut bytes = vec![];
+        for base in 0..batches {
+            let batch = batch_at(base, 1, 3_000);
+            chunk.append(&batch, Offset(base), Offset(base + 1), |_| {});
+            bytes.extend(batch);
+        }
+        chunk.set_written(u64::MAX);
+        chunk.evict();
+        (chunk, bytes)
+    }
+
+    fn give_back(chunk: &Rc<Chunk>, bytes: &[u8]) -> bool {
+        chunk.begin_return().expect("nobody else does").complete(bytes)
+    }
+
+    #[test]
+    fn what_comes_back_is_read_and_goes_on_as_before() {
+        let cache = BatchCache::new(64 << 20);
+        let (chunk, bytes) = dropped(&cache, 20);
+        assert_eq!((cache.used_bytes(), chunk.end()), (0, 10_000 + bytes.len() as u64));
+        assert!(chunk.read(Offset(7), limit(1)).is_none() && chunk.bytes(0, u64::MAX).is_none());
+        assert!(give_back(&chunk, &bytes));
+        assert_eq!(cache.used_bytes(), chunk.memory_bytes);
+        let (read, next) = chunk.read(Offset(7), limit(7_000)).expect("in memory");
+        let batch = bytes.len() / 20;
+        assert_eq!((&read[..], next), (&bytes[7 * batch..9 * batch], Offset(9)));
+        let more = batch_at(20, 1, 500);
+        assert!(chunk.has_room(more.len()));
+        chunk.append(&more, Offset(20), Offset(21), |_| {});
+        assert_eq!(chunk.read(Offset(20), limit(1)).expect("in memory").0, more);
+        assert!(!chunk.is_written());
+    }
+
+    #[test]
+    fn what_is_not_what_it_had_does_not_come_back() {
+        let cache = BatchCache::new(64 << 20);
+        let (chunk, bytes) = dropped(&cache, 3);
+        let batch = bytes.len() / 3;
+        assert!(!give_back(&chunk, &bytes[..2 * batch]), "one is missing");
+        assert!(!give_back(&chunk, &[&bytes[..], &batch_at(3, 1, 100)].concat()), "one is new");
+        assert!(!give_back(
+            &chunk,
+            &[batch_at(0, 1, 3_000), batch_at(5, 1, 3_000), batch_at(6, 1, 3_000)].concat()
+        ));
+        assert!(!give_back(&chunk, &[&bytes[batch..], &bytes[..batch]].concat()), "another order");
+        let mut zeros = bytes.clone();
+        zeros[batch..].fill(0);
+        assert!(!give_back(&chunk, &zeros), "nothing was written there");
+        assert!(!chunk.is_resident() && cache.used_bytes() == 0);
+        assert!(give_back(&chunk, &bytes));
+    }
+
+    #[test]
+    fn one_brings_it_back_and_the_others_wait_until_that_ends() {
+        let cache = BatchCache::new(64 << 20);
+        let (chunk, _) = dropped(&cache, 1);
+        let right = chunk.begin_return().expect("nobody else does");
+        assert!(chunk.begin_return().is_none());
+        let mut waiting = Box::pin(chunk.returned());
+        assert!(futures_lite::future::block_on(futures_lite::future::poll_once(&mut waiting)).is_none());
+        drop(right);
+        futures_lite::future::block_on(waiting);
+        futures_lite::future::block_on(chunk.returned());
+        assert!(chunk.begin_return().is_some());
+    }
+}
