@@ -26,7 +26,7 @@ use crate::protocol::share_fetch::{
     ShareFetchableTopicResponse, encode,
 };
 use crate::protocol::{ErrorCode, RequestHeader, decode};
-use crate::shard::{ShareError, Sharer, TakeLimits, Taken, Wait};
+use crate::shard::{ShareError, Sharer, TakeLimits, Taken, Wait, Watched};
 
 /// From this version on records can be renewed and limits can be exact.
 const RENEWALS_FROM: i16 = 2;
@@ -241,7 +241,8 @@ fn watch(server: &Rc<Server>, targets: &[Target]) -> Wait {
             Ok(Some(taken)) => (targets[place].id, taken.wait_from),
             _ => (targets[place].id, Offset(i64::MAX)),
         };
-        (owner, places.into_iter().map(offset).collect())
+        let partitions = places.into_iter().map(offset).collect();
+        Watched { owner, partitions, wanted: None }
     });
     Wait::begin(server.shard(), watched.collect())
 }

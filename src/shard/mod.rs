@@ -37,7 +37,7 @@ use settings::ShardSettings;
 pub use share::{Acknowledgements, ShareError, SharePartitions, Sharer, TakeLimits, Taken};
 pub use signal::Signal;
 pub use table::{Table, Topic};
-pub use waits::{Wait, Waits};
+pub use waits::{News, Wait, Waits, Wanted, Watched};
 
 use crate::config::{BrokerSettings, GroupSettings};
 use crate::io::Clock;

@@ -126,6 +126,11 @@ impl Shard {
         sent: Instant,
     ) -> ReadAnswers {
         self.metrics().stages.record(Stage::FetchRoute, sent.elapsed());
+        self.read_here(entries, bytes_max).await
+    }
+
+    /// As [`Shard::read`], for a reader that is on this shard.
+    pub async fn read_here(&self, entries: Vec<ReadEntry>, bytes_max: usize) -> ReadAnswers {
         let mut answers = Vec::with_capacity(entries.len());
         let mut left = bytes_max;
         let mut found = false;

@@ -30,7 +30,7 @@ fn created(connection: &mut Connection, topics: Vec<CreatableTopic>, only: bool)
     answers.map(|topic| (topic.error_code, told(topic.error_message).unwrap_or_default())).collect()
 }
 
-fn delete(connection: &mut Connection, topic: &str) -> i16 {
+pub fn delete(connection: &mut Connection, topic: &str) -> i16 {
     let topic = DeleteTopicState::default().with_name(Some(name(topic)));
     connection.ask(&DeleteTopicsRequest::default().with_topics(vec![topic]), 6).responses[0].error_code
 }

@@ -120,42 +120,52 @@ fn endpoint(node: Node) -> NodeEndpoint {
     }
 }
 
-/// Reads, and reads again when there is news, until there is enough to answer with or the time is over. While it waits it holds
-/// no records.
+/// Reads, and takes what news brings, until there is enough to answer with or the time is over. While it waits it holds no
+/// records.
 async fn wait_for_enough(
     server: &Rc<Server>,
     mut targets: Vec<Target>,
     limits: Limits,
 ) -> (Vec<Target>, AnswerGrant) {
     let deadline = Instant::now() + limits.max_wait;
+    let (mut enough, mut held) = read_all(server, &mut targets, limits).await;
     loop {
-        let reading = Instant::now();
-        let mut held = server.shard().answers().reserve(limits.bytes_max);
-        let limits = limits.within(held.bytes());
-        read::all(server, &mut targets, limits).await;
-        held.shrink_to(read::bytes(&targets));
-        server.shard().metrics().stages.record(Stage::FetchRead, reading.elapsed());
-        let settled = read::must_answer(&targets) || read::bytes(&targets) >= limits.min_bytes;
         let left = deadline.saturating_duration_since(Instant::now());
-        if settled || left.is_zero() || targets.is_empty() {
+        if enough || left.is_zero() || targets.is_empty() {
             return (targets, held);
         }
         read::let_go(&mut targets);
         drop(held);
-        let wait = read::watch(server, &targets);
-        let in_time = glommio::timer::timeout(left, async {
-            wait.news().await;
-            Ok::<(), glommio::GlommioError<()>>(())
-        })
-        .await
-        .is_ok();
-        drop(wait);
-        if in_time && limits.min_bytes > 1 {
+        let watch = read::watch(server, &targets, limits);
+        let news =
+            glommio::timer::timeout(left, async { Ok::<_, glommio::GlommioError<()>>(watch.news().await) })
+                .await;
+        if news.is_ok() && limits.min_bytes > 1 {
             // Every append would wake a fetch that waits for many bytes; let some gather.
             let left = deadline.saturating_duration_since(Instant::now());
             glommio::timer::sleep(RECHECK_PERIOD.min(left)).await;
         }
+        held = server.shard().answers().reserve(limits.bytes_max);
+        let allowed = limits.within(held.bytes());
+        if watch.settle(&mut targets, news.unwrap_or_default(), allowed) {
+            held.shrink_to(read::bytes(&targets));
+            enough = read::is_enough(&targets, allowed);
+        } else {
+            drop((watch, held));
+            (enough, held) = read_all(server, &mut targets, limits).await;
+        }
     }
+}
+
+/// Reads all partitions, as much as the shard has memory for, and tells whether that is enough to answer with.
+async fn read_all(server: &Rc<Server>, targets: &mut [Target], limits: Limits) -> (bool, AnswerGrant) {
+    let reading = Instant::now();
+    let mut held = server.shard().answers().reserve(limits.bytes_max);
+    let limits = limits.within(held.bytes());
+    read::all(server, targets, limits).await;
+    held.shrink_to(read::bytes(targets));
+    server.shard().metrics().stages.record(Stage::FetchRead, reading.elapsed());
+    (read::is_enough(targets, limits), held)
 }
 
 /// Ends the session's turn and builds the answer from what was read.

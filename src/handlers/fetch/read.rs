@@ -20,7 +20,7 @@ use crate::partition::{PartitionError, Read, ReadRequest};
 use crate::protocol::ErrorCode;
 use crate::protocol::fetch_response::PartitionAnswer;
 use crate::record::BatchHeader;
-use crate::shard::{ReadAnswers, ReadEntry, Shard, ShardGone, Topic, Wait};
+use crate::shard::{News, ReadAnswers, ReadEntry, Shard, ShardGone, Topic, Wait, Wanted, Watched};
 
 /// zstd is allowed from this version of Fetch on (KIP-110).
 const ZSTD_FROM: i16 = 10;
@@ -151,9 +151,14 @@ pub fn let_go(targets: &mut [Target]) {
     }
 }
 
+/// Whether there is enough to answer with: as many bytes as were asked for, or a reason not to wait.
+pub fn is_enough(targets: &[Target], limits: Limits) -> bool {
+    must_answer(targets) || bytes(targets) >= limits.min_bytes
+}
+
 /// Whether the answer must not wait: a read failed, the reader's log departs from ours, or nothing can be waited for.
 /// A partition that does not exist is no reason to hurry, as in Kafka.
-pub fn must_answer(targets: &[Target]) -> bool {
+fn must_answer(targets: &[Target]) -> bool {
     let urgent =
         |target: &Target| target.answer.error != ErrorCode::None || target.answer.diverging_epoch.is_some();
     let mut readable = targets.iter().filter(|target| target.id.is_some()).peekable();
@@ -290,16 +295,53 @@ fn settle(target: &mut Target, result: Result<Read, PartitionError>, limits: Lim
     }
 }
 
-/// Waits for news of any partition beyond what was fetched.
-pub fn watch(server: &Rc<Server>, targets: &[Target]) -> Wait {
+/// A fetch that waits, and the places of its targets at each owner as they were when it began to: partitions may move.
+pub struct Watch {
+    wait: Wait,
+    owners: Vec<(ShardId, Vec<usize>)>,
+}
+
+/// Waits for news of any partition beyond what was fetched. Where anything is enough, the shard that has news sends what it
+/// read.
+pub fn watch(server: &Rc<Server>, targets: &[Target], limits: Limits) -> Watch {
     let shard = server.shard();
-    let watched = by_owner(shard, targets).into_iter().map(|(owner, places)| {
+    let owners = by_owner(shard, targets);
+    let watched = owners.iter().map(|(owner, places)| {
         let offset = |place: &usize| {
             let target = &targets[*place];
             let seen = target.answer.high_watermark.max(Offset::ZERO);
             target.id.map(|id| (id, target.fetch.offset.max(seen)))
         };
-        (owner, places.iter().filter_map(offset).collect())
+        let wanted = (limits.min_bytes <= 1).then(|| Wanted {
+            entries: places.iter().filter_map(|place| entry(&targets[*place])).collect(),
+            bytes_max: limits.bytes_max,
+        });
+        Watched { owner: *owner, partitions: places.iter().filter_map(offset).collect(), wanted }
     });
-    Wait::begin(shard, watched.collect())
+    let wait = Wait::begin(shard, watched.collect());
+    Watch { wait, owners }
+}
+
+impl Watch {
+    /// Returns when there is news of a partition.
+    pub async fn news(&self) -> Vec<News> {
+        self.wait.news().await
+    }
+
+    /// Puts what came into the targets; false if all have to be read again, because nothing came or a read failed: the
+    /// partition may have moved to another shard.
+    pub fn settle(&self, targets: &mut [Target], news: Vec<News>, limits: Limits) -> bool {
+        if news.is_empty() || news.iter().any(|news| news.answers.iter().any(Result::is_err)) {
+            return false;
+        }
+        for News { owner, answers } in news {
+            let places =
+                self.owners.iter().filter(|(known, _)| *known == owner).flat_map(|(_, places)| places);
+            for (place, answer) in places.zip(answers) {
+                settle(&mut targets[*place], answer, limits);
+            }
+        }
+        trim(targets, limits.bytes_max);
+        true
+    }
 }
