@@ -25,7 +25,7 @@ use crate::metrics::Stage;
 use crate::model::{LeaderEpoch, Offset, PartitionIndex, TopicId, TopicPartition};
 use crate::protocol::fetch_response::{FetchAnswer, NodeEndpoint, TopicAnswer, encode};
 use crate::protocol::{ErrorCode, RequestHeader, decode};
-use crate::shard::AnswerGrant;
+use crate::shard::{AnswerGrant, News};
 use read::{Limits, Target};
 
 /// From this version on topics are named by id (KIP-516).
@@ -128,8 +128,21 @@ async fn wait_for_enough(
     limits: Limits,
 ) -> (Vec<Target>, AnswerGrant) {
     let deadline = Instant::now() + limits.max_wait;
-    let (mut enough, mut held) = read_all(server, &mut targets, limits).await;
+    let mut heard: Option<(read::Watch, Vec<News>)> = None;
     loop {
+        let mut held = server.shard().answers().reserve(limits.bytes_max);
+        let allowed = limits.within(held.bytes());
+        let brought = match heard.take() {
+            Some((watch, news)) => watch.settle(&mut targets, news, allowed),
+            None => false,
+        };
+        if !brought {
+            let reading = Instant::now();
+            read::all(server, &mut targets, allowed).await;
+            server.shard().metrics().stages.record(Stage::FetchRead, reading.elapsed());
+        }
+        held.shrink_to(read::bytes(&targets));
+        let enough = read::must_answer(&targets) || read::bytes(&targets) >= allowed.min_bytes;
         let left = deadline.saturating_duration_since(Instant::now());
         if enough || left.is_zero() || targets.is_empty() {
             return (targets, held);
@@ -145,27 +158,8 @@ async fn wait_for_enough(
             let left = deadline.saturating_duration_since(Instant::now());
             glommio::timer::sleep(RECHECK_PERIOD.min(left)).await;
         }
-        held = server.shard().answers().reserve(limits.bytes_max);
-        let allowed = limits.within(held.bytes());
-        if watch.settle(&mut targets, news.unwrap_or_default(), allowed) {
-            held.shrink_to(read::bytes(&targets));
-            enough = read::is_enough(&targets, allowed);
-        } else {
-            drop((watch, held));
-            (enough, held) = read_all(server, &mut targets, limits).await;
-        }
+        heard = news.ok().map(|news| (watch, news));
     }
-}
-
-/// Reads all partitions, as much as the shard has memory for, and tells whether that is enough to answer with.
-async fn read_all(server: &Rc<Server>, targets: &mut [Target], limits: Limits) -> (bool, AnswerGrant) {
-    let reading = Instant::now();
-    let mut held = server.shard().answers().reserve(limits.bytes_max);
-    let limits = limits.within(held.bytes());
-    read::all(server, targets, limits).await;
-    held.shrink_to(read::bytes(targets));
-    server.shard().metrics().stages.record(Stage::FetchRead, reading.elapsed());
-    (read::is_enough(targets, limits), held)
 }
 
 /// Ends the session's turn and builds the answer from what was read.

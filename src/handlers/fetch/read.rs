@@ -151,14 +151,9 @@ pub fn let_go(targets: &mut [Target]) {
     }
 }
 
-/// Whether there is enough to answer with: as many bytes as were asked for, or a reason not to wait.
-pub fn is_enough(targets: &[Target], limits: Limits) -> bool {
-    must_answer(targets) || bytes(targets) >= limits.min_bytes
-}
-
 /// Whether the answer must not wait: a read failed, the reader's log departs from ours, or nothing can be waited for.
 /// A partition that does not exist is no reason to hurry, as in Kafka.
-fn must_answer(targets: &[Target]) -> bool {
+pub fn must_answer(targets: &[Target]) -> bool {
     let urgent =
         |target: &Target| target.answer.error != ErrorCode::None || target.answer.diverging_epoch.is_some();
     let mut readable = targets.iter().filter(|target| target.id.is_some()).peekable();
@@ -328,9 +323,9 @@ impl Watch {
         self.wait.news().await
     }
 
-    /// Puts what came into the targets; false if all have to be read again, because nothing came or a read failed: the
+    /// Ends the wait and puts what came into the targets; false if all have to be read again, because nothing came or a read failed: the
     /// partition may have moved to another shard.
-    pub fn settle(&self, targets: &mut [Target], news: Vec<News>, limits: Limits) -> bool {
+    pub fn settle(self, targets: &mut [Target], news: Vec<News>, limits: Limits) -> bool {
         if news.is_empty() || news.iter().any(|news| news.answers.iter().any(Result::is_err)) {
             return false;
         }
