@@ -1,5 +1,6 @@
 //! Committed offsets and the groups that have them: what was answered holds after a crash.
 
+use crate::admin::delete;
 use crate::requests::{create, name};
 use crate::support::{Broker, Connection};
 use corelog::model::TopicId;
@@ -180,10 +181,7 @@ fn offsets_go_with_their_topic() {
         find(&mut connection, "readers");
         assert_eq!(commit(&mut connection, "readers", (topic, 0, 5), 9), 0);
     }
-    let topic = kafka_protocol::messages::delete_topics_request::DeleteTopicState::default()
-        .with_name(Some(name("books")));
-    let request = kafka_protocol::messages::DeleteTopicsRequest::default().with_topics(vec![topic]);
-    assert_eq!(connection.ask(&request, 6).responses[0].error_code, 0);
+    assert_eq!(delete(&mut connection, "books"), 0);
     create(&mut connection, "books");
     broker.wait_until("the offset is gone", |broker| {
         fetch(&mut broker.connect(), "readers", ("books", 0), 9).0 == -1
