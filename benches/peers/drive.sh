@@ -8,6 +8,10 @@ FILL_BATCH_BYTES=101000
 FETCH_GB=1.6
 COLD_GB=6
 IDLE_SETTLE_S=10
+# From here on each partition is written to before it is measured, so much and in such batches.
+PARTITIONS_MANY=64
+TOUCH_BYTES=100000
+TOUCH_BATCH_BYTES=16000
 CLIENT=""
 
 label_of() { # side
@@ -17,7 +21,7 @@ label_of() { # side
 
 # Old data goes, on all sides, so that a minute at full speed fits on the disk; both are above what the kernel writes late.
 bound_disk() { # partitions
-  [ "$1" -gt 64 ] || echo "topic.settings={ \"retention.bytes\" = \"536870912\", \"segment.bytes\" = \"268435456\" }"
+  [ "$1" -gt "$PARTITIONS_MANY" ] || echo "topic.settings={ \"retention.bytes\" = \"536870912\", \"segment.bytes\" = \"268435456\" }"
 }
 
 applies() { # kind, side, round: whether the side runs scenarios of the kind
@@ -37,7 +41,7 @@ run_scenario() { # name, side
   read -ra options <<<"$(with_rates "$1")"
   reset_peak
   case "${KIND[$1]}" in
-    produce | mixed | end-to-end) drive "${KIND[$1]}" --create --warm-up "$WARM_UP" "${options[@]}" ;;
+    produce | mixed | end-to-end) run_driven "${KIND[$1]}" "${options[@]}" ;;
     fetch) run_fetch "${options[@]}" ;;
     cold) run_cold "${options[@]}" ;;
     idle) run_idle "${options[0]}" ;;
@@ -80,13 +84,21 @@ keep_rate() { # name
   done
 }
 
+partitions_of() { # options...
+  local partitions=16
+  while [ $# -gt 0 ]; do
+    [ "$1" != --partitions ] || partitions=$2
+    shift
+  done
+  echo "$partitions"
+}
+
 # Runs corelog-bench, and ends it before the disk is full.
 drive() { # command, options...
-  local partitions=16 bound words=("$@") at status=0
+  local bound words=("$@") status=0
   # A scenario for which one CPU of the client is not enough says so itself.
   [[ " ${words[*]} " == *" --cpus "* ]] || words+=(--cpus "$CPUS")
-  for at in "${!words[@]}"; do [ "${words[$at]}" != --partitions ] || partitions=${words[$((at + 1))]}; done
-  bound=$(bound_disk "$partitions")
+  bound=$(bound_disk "$(partitions_of "$@")")
   [ -z "$bound" ] || words+=(--set "$bound")
   "$BENCH" "${words[0]}" --bootstrap-server "$ADDRESS" --topic peers --accept-missed-rate --quiet \
     --label "$(label_of "$SIDE")" --data-dir "$WORK" --out "$RESULT" "${words[@]:1}" >"$WORK/driven" 2>&1 &
@@ -114,6 +126,26 @@ warm_broker() {
   drive produce --create --warm-up 0 --duration "$part" --workload single-1k --encoding ready
   drive produce --create --warm-up 0 --duration "$part" --workload bulk-100x1k
   drive end-to-end --create --warm-up 0 --duration "$part" --workload single-1k --rate 10000
+}
+
+run_driven() { # command, options...
+  local command=$1 partitions topic=(--create); shift
+  partitions=$(partitions_of "$@")
+  if [ "$partitions" -gt "$PARTITIONS_MANY" ] && [ "$SIDE" != ceiling ]; then
+    touch_partitions "$partitions"
+    topic=(--set topic.remove=true)
+  fi
+  drive "$command" "${topic[@]}" --warm-up "$WARM_UP" "$@"
+}
+
+# Writes so often to many partitions that each has entries in its indexes: Kafka maps these files when they are made, and at the
+# first touch of each the kernel reads as far ahead as the device is set to (read_ahead_kb). That can take the better part of a
+# minute for a thousand partitions, and is no broker's usual speed.
+touch_partitions() { # partitions
+  local RESULT=$WORK/touched
+  say "writing to all $1 partitions before"
+  drive produce --warm-up 0 --duration 0 --volume "$(($1 * TOUCH_BYTES / 1000000))MB" --encoding ready --batch-bytes $TOUCH_BATCH_BYTES \
+    --set topic.create=true --partitions "$1"
 }
 
 fill() { # GB, options...
