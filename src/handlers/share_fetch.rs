@@ -153,7 +153,7 @@ async fn fetch(
     if !targets.iter().any(|target| target.exists) || limits.acquire.records_max == 0 {
         return targets;
     }
-    let mut wait: Option<Wait> = None;
+    let mut watch: Option<Watch> = None;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
@@ -163,16 +163,18 @@ async fn fetch(
         if left.is_zero() || targets.iter().any(Target::must_answer) {
             return targets;
         }
-        // What happens between looking and beginning to wait would be missed: the first wait is not waited for.
-        if let Some(wait) = wait.take() {
+        // What happens between looking and beginning to wait would be missed: a wait counts once a look after it has found
+        // nothing and wants no other news. One that began while a partition was loading hears of that only.
+        let wanted = wanted(server, &targets);
+        if let Some(watch) = watch.take().filter(|watch| watch.wanted == wanted) {
             let in_time = async {
-                wait.news().await;
+                watch.wait.news().await;
                 Ok::<(), glommio::GlommioError<()>>(())
             };
             // Late or not, the next look tells.
             let _ = glommio::timer::timeout(left, in_time).await;
         }
-        wait = Some(watch(server, &targets));
+        watch = Some(Watch::begin(server, wanted));
         // Looks that find nothing again and again are not to keep the shard from its other work.
         glommio::yield_if_needed().await;
     }
@@ -234,17 +236,34 @@ async fn take(server: &Rc<Server>, sharer: &Sharer, targets: &mut [Target], mut 
     }
 }
 
-/// Waits for news of any partition.
-fn watch(server: &Rc<Server>, targets: &[Target]) -> Wait {
-    let watched = by_owner(server, targets).into_iter().map(|(owner, places)| {
-        let offset = |place: usize| match &targets[place].outcome {
-            Ok(Some(taken)) => (targets[place].id, taken.wait_from),
-            _ => (targets[place].id, Offset(i64::MAX)),
-        };
-        let partitions = places.into_iter().map(offset).collect();
-        Watched { owner, partitions, wanted: None }
-    });
-    Wait::begin(server.shard(), watched.collect())
+/// Partitions by their owners, and the offset that each has to pass to be news.
+type Wanted = Vec<(ShardId, Vec<(TopicPartition, Offset)>)>;
+
+/// What is news after the last look.
+fn wanted(server: &Server, targets: &[Target]) -> Wanted {
+    let offset = |place: usize| match &targets[place].outcome {
+        Ok(Some(taken)) => (targets[place].id, taken.wait_from),
+        _ => (targets[place].id, Offset(i64::MAX)),
+    };
+    let owners = by_owner(server, targets).into_iter();
+    owners.map(|(owner, places)| (owner, places.into_iter().map(offset).collect())).collect()
+}
+
+/// A wait, and what it waits for.
+struct Watch {
+    wait: Wait,
+    wanted: Wanted,
+}
+
+impl Watch {
+    fn begin(server: &Server, wanted: Wanted) -> Self {
+        let watched = wanted.iter().map(|(owner, partitions)| Watched {
+            owner: *owner,
+            partitions: partitions.clone(),
+            wanted: None,
+        });
+        Self { wait: Wait::begin(server.shard(), watched.collect()), wanted }
+    }
 }
 
 /// Builds the answer: each partition that has something to say, or all of a new session.
