@@ -325,6 +325,22 @@ fn waiting_fetches_hear_of_new_records_and_of_those_given_back() {
     assert_eq!(progress(&mut second.connection), (1, 0));
 }
 
+/// The first fetch of a group loads its partitions and then waits. What it begins to wait for while they load is not what it
+/// waits for once they are there: some missed the first record when they went on with the former.
+#[test]
+fn the_first_fetch_of_a_group_hears_of_the_first_record() {
+    for _ in 0..8 {
+        let broker = start(&[]);
+        let mut member = Member::join(&broker, "first");
+        let request = member.request(30_000, vec![]);
+        member.connection.send(&request, VERSION);
+        broker.wait_until("the fetch waits", |broker| broker.metric("corelog_waiting_fetches") == 1.0);
+        put(&broker, &["a"]);
+        let (_, response) = member.connection.receive::<ShareFetchRequest>(VERSION);
+        assert_eq!(acquired(&response), [(0, 0, 1)]);
+    }
+}
+
 #[test]
 fn what_a_member_has_is_given_back_when_its_connection_ends() {
     let broker = start(&[]);
