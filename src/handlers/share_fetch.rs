@@ -153,7 +153,7 @@ async fn fetch(
     if !targets.iter().any(|target| target.exists) || limits.acquire.records_max == 0 {
         return targets;
     }
-    let mut watch: Option<Watch> = None;
+    let mut begun: Option<(Wait, Vec<Offset>)> = None;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
@@ -165,16 +165,16 @@ async fn fetch(
         }
         // What happens between looking and beginning to wait would be missed: a wait counts once a look after it has found
         // nothing and wants no other news. One that began while a partition was loading hears of that only.
-        let wanted = wanted(server, &targets);
-        if let Some(watch) = watch.take().filter(|watch| watch.wanted == wanted) {
+        let from: Vec<Offset> = targets.iter().map(Target::wait_from).collect();
+        if let Some((wait, _)) = begun.take().filter(|(_, begun_from)| *begun_from == from) {
             let in_time = async {
-                watch.wait.news().await;
+                wait.news().await;
                 Ok::<(), glommio::GlommioError<()>>(())
             };
             // Late or not, the next look tells.
             let _ = glommio::timer::timeout(left, in_time).await;
         }
-        watch = Some(Watch::begin(server, wanted));
+        begun = Some((watch(server, &targets), from));
         // Looks that find nothing again and again are not to keep the shard from its other work.
         glommio::yield_if_needed().await;
     }
@@ -196,6 +196,14 @@ impl Target {
             Ok(Some(taken)) => !taken.acquired.is_empty(),
             Ok(None) => false,
             Err(_) => self.exists,
+        }
+    }
+
+    /// It is news when the high watermark passes this, or the partition's waiters are disturbed.
+    fn wait_from(&self) -> Offset {
+        match &self.outcome {
+            Ok(Some(taken)) => taken.wait_from,
+            _ => Offset(i64::MAX),
         }
     }
 }
@@ -236,34 +244,13 @@ async fn take(server: &Rc<Server>, sharer: &Sharer, targets: &mut [Target], mut 
     }
 }
 
-/// Partitions by their owners, and the offset that each has to pass to be news.
-type Wanted = Vec<(ShardId, Vec<(TopicPartition, Offset)>)>;
-
-/// What is news after the last look.
-fn wanted(server: &Server, targets: &[Target]) -> Wanted {
-    let offset = |place: usize| match &targets[place].outcome {
-        Ok(Some(taken)) => (targets[place].id, taken.wait_from),
-        _ => (targets[place].id, Offset(i64::MAX)),
-    };
-    let owners = by_owner(server, targets).into_iter();
-    owners.map(|(owner, places)| (owner, places.into_iter().map(offset).collect())).collect()
-}
-
-/// A wait, and what it waits for.
-struct Watch {
-    wait: Wait,
-    wanted: Wanted,
-}
-
-impl Watch {
-    fn begin(server: &Server, wanted: Wanted) -> Self {
-        let watched = wanted.iter().map(|(owner, partitions)| Watched {
-            owner: *owner,
-            partitions: partitions.clone(),
-            wanted: None,
-        });
-        Self { wait: Wait::begin(server.shard(), watched.collect()), wanted }
-    }
+/// Waits for news of any partition.
+fn watch(server: &Rc<Server>, targets: &[Target]) -> Wait {
+    let watched = by_owner(server, targets).into_iter().map(|(owner, places)| {
+        let partitions = places.into_iter().map(|place| (targets[place].id, targets[place].wait_from()));
+        Watched { owner, partitions: partitions.collect(), wanted: None }
+    });
+    Wait::begin(server.shard(), watched.collect())
 }
 
 /// Builds the answer: each partition that has something to say, or all of a new session.

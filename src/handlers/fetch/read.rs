@@ -323,8 +323,8 @@ impl Watch {
         self.wait.news().await
     }
 
-    /// Ends the wait and puts what came into the targets; false if all have to be read again, because nothing came or a read failed: the
-    /// partition may have moved to another shard.
+    /// Ends the wait and puts what came into the targets; false if all have to be read again, because nothing came or a read
+    /// failed: the partition may have moved to another shard.
     pub fn settle(self, targets: &mut [Target], news: Vec<News>, limits: Limits) -> bool {
         if news.is_empty() || news.iter().any(|news| news.answers.iter().any(Result::is_err)) {
             return false;
