@@ -8,7 +8,7 @@ FILL_BATCH_BYTES=101000
 FETCH_GB=1.6
 COLD_GB=6
 IDLE_SETTLE_S=10
-# From here on each partition is written to before it is measured, so much and in such batches.
+# Where there are more partitions than this, each is written to before it is measured, so much and in such batches.
 PARTITIONS_MANY=64
 TOUCH_BYTES=100000
 TOUCH_BATCH_BYTES=16000
@@ -142,28 +142,26 @@ run_driven() { # command, options...
 # first touch of each the kernel reads as far ahead as the device is set to (read_ahead_kb). That can take the better part of a
 # minute for a thousand partitions, and is no broker's usual speed.
 touch_partitions() { # partitions
-  local RESULT=$WORK/touched
   say "writing to all $1 partitions before"
-  drive produce --warm-up 0 --duration 0 --volume "$(($1 * TOUCH_BYTES / 1000000))MB" --encoding ready --batch-bytes $TOUCH_BATCH_BYTES \
-    --set topic.create=true --partitions "$1"
+  fill "$(($1 * TOUCH_BYTES / 1000000))MB" $TOUCH_BATCH_BYTES --partitions "$1"
 }
 
-fill() { # GB, options...
-  local gb=$1 RESULT=$WORK/filled; shift
+fill() { # volume, bytes of a batch, options...
+  local volume=$1 batch_bytes=$2 RESULT=$WORK/filled; shift 2
   [ "$SIDE" != ceiling ] || return 0
-  drive produce --warm-up 0 --duration 0 --volume "${gb}GB" --encoding ready --batch-bytes $FILL_BATCH_BYTES \
+  drive produce --warm-up 0 --duration 0 --volume "$volume" --encoding ready --batch-bytes "$batch_bytes" \
     --set topic.create=true "$@"
 }
 
 run_fetch() { # options...
   local remove=true
-  fill $FETCH_GB --partitions 16
+  fill "${FETCH_GB}GB" $FILL_BATCH_BYTES --partitions 16
   [ "$SIDE" != ceiling ] || remove=false
   drive consume --start loop --warm-up "$WARM_UP" --set topic.remove=$remove "$@"
 }
 
 run_cold() { # options...
-  fill $COLD_GB --partitions 16
+  fill "${COLD_GB}GB" $FILL_BATCH_BYTES --partitions 16
   # What Corelog keeps in its own memory goes with the process; Kafka keeps nothing but what lies in the page cache.
   [ "$SIDE" != corelog ] || { end_broker; start_side corelog; }
   sync -f target
