@@ -41,6 +41,7 @@ pub fn render(shards: &[&ShardMetrics], facts: &Facts<'_>, names: &Names) -> Str
         }
     }
     text.groups(shards);
+    text.journal_writes(shards);
     text.stages(shards);
     text.0
 }
@@ -138,6 +139,9 @@ const FAMILIES: &[Family] = &[
         m.journal.bypassed_bytes.get()
     }),
     counter("corelog_checkpoints_total", "Checkpoints of the journal.", |m| m.journal.checkpoints.get()),
+    counter("corelog_journal_room_waits_total", "Writes of the journal that waited for a checkpoint.", |m| {
+        m.journal.room_waits.get()
+    }),
     counter("corelog_cache_hits_total", "Reads that the batch cache answered.", |m| m.logs.cache_hits.get()),
     counter("corelog_cache_misses_total", "Reads that went to the device.", |m| m.logs.cache_misses.get()),
     gauge("corelog_cache_bytes", "Bytes that the batch cache holds.", |m| m.logs.cache_bytes.get()),
@@ -249,6 +253,18 @@ impl Text {
         }
     }
 
+    fn journal_writes(&mut self, shards: &[&ShardMetrics]) {
+        const NAME: &str = "corelog_journal_write_duration_seconds";
+        self.family(
+            NAME,
+            "How long each durable write of the journal took, wake-up included.",
+            Kind::Histogram,
+        );
+        for (shard, metrics) in shards.iter().enumerate() {
+            self.histogram(NAME, &[("shard", &shard.to_string())], &metrics.journal.writes.snapshot());
+        }
+    }
+
     fn stages(&mut self, shards: &[&ShardMetrics]) {
         const NAME: &str = "corelog_stage_duration_seconds";
         self.family(
@@ -261,23 +277,22 @@ impl Text {
                 let (api, name) = stage.labels();
                 let shard = shard.to_string();
                 let labels = [("shard", shard.as_str()), ("api", api), ("stage", name)];
-                self.histogram(NAME, labels, &metrics.stages.histogram(stage).snapshot());
+                self.histogram(NAME, &labels, &metrics.stages.histogram(stage).snapshot());
             }
         }
     }
 
-    fn histogram(&mut self, name: &str, labels: [(&str, &str); 3], snapshot: &HistogramSnapshot) {
-        let [shard, api, stage] = labels;
+    fn histogram(&mut self, name: &str, labels: &[(&str, &str)], snapshot: &HistogramSnapshot) {
         // Beyond half a minute only the count matters.
         const BOUND_US_MAX: u64 = 1 << 25;
         let bucket = format!("{name}_bucket");
         for (bound_us, below) in snapshot.cumulative().take_while(|(bound_us, _)| *bound_us <= BOUND_US_MAX) {
             let bound = (bound_us as f64 / 1e6).to_string();
-            self.sample(&bucket, &[shard, api, stage, ("le", &bound)], below);
+            self.sample(&bucket, &[labels, &[("le", &bound)]].concat(), below);
         }
-        self.sample(&bucket, &[shard, api, stage, ("le", "+Inf")], snapshot.count);
-        self.value(&format!("{name}_sum"), &labels, snapshot.sum_us as f64 / 1e6);
-        self.sample(&format!("{name}_count"), &labels, snapshot.count);
+        self.sample(&bucket, &[labels, &[("le", "+Inf")]].concat(), snapshot.count);
+        self.value(&format!("{name}_sum"), labels, snapshot.sum_us as f64 / 1e6);
+        self.sample(&format!("{name}_count"), labels, snapshot.count);
     }
 
     fn family(&mut self, name: &str, help: &str, kind: Kind) {
@@ -363,6 +378,20 @@ mod tests {
             format!("corelog_stage_duration_seconds_bucket{{{labels},le=\"+Inf\"}} 2"),
             format!("corelog_stage_duration_seconds_sum{{{labels}}} 100.00002"),
             format!("corelog_stage_duration_seconds_count{{{labels}}} 2"),
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
+        }
+    }
+
+    #[test]
+    fn the_journal_tells_how_long_its_writes_take() {
+        let shard = ShardMetrics::default();
+        shard.journal.writes.record(Duration::from_micros(100));
+        let text = rendered(&[&shard]);
+        for line in [
+            "corelog_journal_write_duration_seconds_bucket{shard=\"0\",le=\"0.000064\"} 0",
+            "corelog_journal_write_duration_seconds_bucket{shard=\"0\",le=\"0.000128\"} 1",
+            "corelog_journal_write_duration_seconds_count{shard=\"0\"} 1",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
         }

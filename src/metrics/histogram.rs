@@ -53,6 +53,14 @@ impl Histogram {
         self.sum_us.add(elapsed_us);
     }
 
+    /// Takes over the counts of another one; by the owning shard only.
+    pub fn copy_from(&self, other: &Self) {
+        for (mine, theirs) in self.buckets.iter().zip(&other.buckets) {
+            mine.store(theirs.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        self.sum_us.add(other.sum_us.get().wrapping_sub(self.sum_us.get()));
+    }
+
     /// The counts now.
     pub fn snapshot(&self) -> HistogramSnapshot {
         let buckets: Vec<u64> = self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed)).collect();
@@ -147,6 +155,19 @@ mod tests {
         assert_eq!(below[..3], [(8, 2), (16, 4), (32, 5)]);
         assert_eq!(below.iter().find(|(bound, _)| *bound == 1024), Some(&(1024, 6)));
         assert_eq!(below.last().map(|(_, count)| *count), Some(7));
+    }
+
+    #[test]
+    fn a_copy_has_the_same_counts_whatever_it_had_before() {
+        let (histogram, copy) = (Histogram::default(), Histogram::default());
+        histogram.record_us(70);
+        copy.record_us(5);
+        copy.record_us(70_000);
+        copy.copy_from(&histogram);
+        assert_eq!(copy.snapshot(), histogram.snapshot());
+        histogram.record_us(9);
+        copy.copy_from(&histogram);
+        assert_eq!((copy.snapshot().count, copy.snapshot().sum_us), (2, 79));
     }
 
     #[test]

@@ -74,6 +74,8 @@ impl Shard {
         journal.bypasses.set(counts.bypasses);
         journal.bypassed_bytes.set(counts.bypassed_bytes);
         journal.checkpoints.set(counts.checkpoints);
+        journal.room_waits.set(counts.room_waits);
+        journal.writes.copy_from(self.store().journal_writes());
         let ready = self.table().ready();
         logs.poisoned.set(ready.iter().filter(|partition| partition.log().is_poisoned()).count() as u64);
         logs.producers.set(ready.iter().map(|partition| partition.producer_count() as u64).sum());

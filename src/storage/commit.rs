@@ -14,7 +14,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_channel::oneshot;
@@ -28,6 +28,7 @@ use super::journal::{
 use super::log::{Log, Position};
 use super::store::{JournalLimits, Store};
 use crate::io::IoClass;
+use crate::metrics::Histogram;
 use crate::model::{LeaderEpoch, Offset};
 
 /// How long to wait before a full disk is tried again.
@@ -48,6 +49,10 @@ pub(super) struct Committer {
     waiting_for_room: RefCell<Option<oneshot::Sender<()>>>,
     groups: Cell<u64>,
     group_bytes: Cell<u64>,
+    /// How long the durable writes took.
+    writes: Histogram,
+    /// Groups that waited for the tail to move.
+    room_waits: Cell<u64>,
 }
 
 /// An entry without records, and who waits for it.
@@ -95,12 +100,24 @@ impl Committer {
             waiting_for_room: RefCell::default(),
             groups: Cell::new(0),
             group_bytes: Cell::new(0),
+            writes: Histogram::default(),
+            room_waits: Cell::new(0),
         }
     }
 
     /// Groups that are durable, and their bytes.
     pub(super) fn counts(&self) -> (u64, u64) {
         (self.groups.get(), self.group_bytes.get())
+    }
+
+    /// How long each group's write took, from its submission until the shard heard of its end.
+    pub(super) fn writes(&self) -> &Histogram {
+        &self.writes
+    }
+
+    /// Groups for which the journal had no room.
+    pub(super) fn room_waits(&self) -> u64 {
+        self.room_waits.get()
     }
 
     fn count(&self, group: &Group) {
@@ -202,7 +219,9 @@ impl Store {
             buffer.as_mut_slice(),
             committer.files.group_id(slot.sequence, committer.previous_crc.get()),
         );
+        let began = Instant::now();
         file.write_at(buffer, slot.position).await.map_err(failed())?;
+        committer.writes.record(began.elapsed());
         committer.previous_crc.set(crc);
         Ok(())
     }
@@ -222,6 +241,7 @@ impl Store {
             self.checkpoint_soon();
         }
         let mut failures = 0;
+        committer.room_waits.set(committer.room_waits.get() + u64::from(slot.is_none()));
         loop {
             if let Some(slot) = slot {
                 return Ok(slot);

@@ -23,6 +23,7 @@ use super::read_ahead::ReadAhead;
 use super::recent::{Recent, SegmentKey};
 use super::sidecar::{self, SegmentSummary};
 use crate::io::{Access, Disk, File};
+use crate::metrics::Histogram;
 
 /// Indexes of closed segments that are in memory.
 const INDEXES_MAX: usize = 64;
@@ -103,6 +104,8 @@ pub struct StoreCounts {
     pub bypasses: u64,
     pub bypassed_bytes: u64,
     pub checkpoints: u64,
+    /// Groups for which the journal had no room until a checkpoint was over.
+    pub room_waits: u64,
 }
 
 /// What a shard's journal begins with.
@@ -227,7 +230,13 @@ impl Store {
             bypasses,
             bypassed_bytes,
             checkpoints: self.checkpoints.completed(),
+            room_waits: self.committer.room_waits(),
         }
+    }
+
+    /// How long each durable write of the journal took, from its submission until the shard heard of its end.
+    pub fn journal_writes(&self) -> &Histogram {
+        self.committer.writes()
     }
 
     /// All logs that are open, the one opened first first.

@@ -196,6 +196,9 @@ fn a_full_journal_that_no_checkpoint_empties_refuses_appends() {
         };
         assert!(acknowledged >= 5, "{acknowledged}");
         assert!(refused.to_string().contains(".manifest"), "it says why: {refused}");
+        assert_eq!(store.counts().room_waits, 1);
+        assert!(store.counts().groups >= 5);
+        assert_eq!(store.journal_writes().snapshot().count, store.counts().groups, "each is timed");
         assert!(matches!(log.append(1, 100, 1_000), Err(StorageError::Poisoned(_))));
         let store = limited_store(&device.crash(), small()).await;
         assert_eq!(log_of(&store, 0).await.log.log_end_offset(), Offset(acknowledged));
