@@ -8,7 +8,7 @@ ARGS ?=
 BINARY := target/release/corelog
 
 .DEFAULT_GOAL := help
-.PHONY: help run test verify bench bench-compare peers differential build needs fmt clippy tidy unit integration clients deny
+.PHONY: help run test verify bench bench-compare peers differential build profile needs fmt clippy tidy unit integration clients deny
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -33,7 +33,10 @@ differential: build ## The same requests to Apache Kafka and to Corelog, answers
 	tests/differential/run.sh $(ARGS)
 
 build: needs ## Build the broker and the load generator with optimisation
-	CORELOG_GIT_REVISION="$$(git rev-parse --short=12 HEAD 2>/dev/null)" $(CARGO) build --release --workspace $(CARGO_FLAGS)
+	CORELOG_GIT_REVISION="$$(git rev-parse --short=12 HEAD 2>/dev/null)" pgo/with-profile.sh $(CARGO) build --release --workspace $(CARGO_FLAGS)
+
+profile: needs ## Record the profile that release builds are guided by, after another compiler or dependencies; a quarter of an hour
+	pgo/record.sh
 
 fmt: needs ## Check formatting
 	$(CARGO) fmt --check

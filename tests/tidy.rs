@@ -125,6 +125,18 @@ fn the_libraries_list_their_rooms_in_order() {
     }
 }
 
+#[test]
+fn the_profile_of_release_builds_was_recorded_with_these_dependencies() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("pgo");
+    let said =
+        std::process::Command::new(folder.join("built-for.sh")).output().expect("a shell runs it").stdout;
+    let now = String::from_utf8(said).expect("one line");
+    let recorded = std::fs::read_to_string(folder.join("recorded-for")).expect("it lies beside the profile");
+    let dependencies = |line: &str| line.split_whitespace().last().map(ToOwned::to_owned);
+    assert!(dependencies(&now).is_some_and(|last| last.starts_with("Cargo.lock:")), "{now}");
+    assert_eq!(dependencies(&recorded), dependencies(&now), "all symbols have other names now: make profile");
+}
+
 /// Every file below `root`, relative to it.
 fn files_below(root: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();

@@ -22,11 +22,11 @@ say() { echo "$(basename "$0"): $*" >&2; }
 die() { say "$*"; exit 1; }
 
 build() {
-  local flags=(--locked)
-  [ "$PROFILE" = debug ] || flags+=(--release)
+  local cargo=(pgo/with-profile.sh cargo build --release)
+  [ "$PROFILE" = release ] || cargo=(cargo build)
   [ -z "${ENGINE_BINARIES:-}" ] || return 0
-  cargo build "${flags[@]}" --workspace
-  cargo build "${flags[@]}" --workspace --example serving --example groups
+  "${cargo[@]}" --locked --workspace
+  "${cargo[@]}" --locked --workspace --example serving --example groups
 }
 
 need_disk() { # GB that will be written
