@@ -4,8 +4,8 @@
 #
 #   pgo/record.sh
 #
-# Takes ten to fifteen minutes on two cores, most of it the build, and some GB below target/pgo, which later recordings use again. Installs the compiler's
-# llvm-tools with rustup if they are not there.
+# Takes ten to fifteen minutes on two cores, most of it the build, and some GB below target/pgo, which later recordings use
+# again. Installs the compiler's llvm-tools with rustup if they are not there.
 export ENGINE_BINARIES=target/pgo/release
 source "$(dirname "$0")/../benches/engine/broker.sh"
 SECONDS_EACH=3
@@ -32,7 +32,14 @@ bench() { # command, options
   "$BENCH" "$@" --bootstrap-server "$ADDRESS" --quiet --data-dir "$WORK" --out "$WORK/run" >"$WORK/said" 2>&1 ||
     { tail -5 "$WORK/said" >&2; die "corelog-bench failed"; }
 }
-produce() { bench produce --create --accept-missed-rate --warm-up 1 --duration "$SECONDS_EACH" --encoding ready --set "$KEPT" "$@"; }
+timed() { bench "$@" --warm-up 1 --duration "$SECONDS_EACH"; }
+send() { timed "$@" --create --accept-missed-rate --set "$KEPT"; }
+produce() { send produce --encoding ready "$@"; }
+read_kept() { timed consume --topic kept --partitions 8 --start loop --set topic.remove=false; }
+serve() {
+  start_broker --shards 2 --set log.retention.check.interval.ms=1000
+  wait_ready
+}
 
 drive() {
   # As many requests of every size as they come in: alone, in pairs, by the hundred; records large and small; every codec.
@@ -49,19 +56,16 @@ drive() {
   produce --workload single-1k --connections 500 --in-flight 1
   produce --workload single-1k --record-size 100 --partitions 1000 --connections 64 --in-flight 4
   produce --workload single-1k --connections 64 --rate 8000
-  bench end-to-end --create --accept-missed-rate --warm-up 1 --duration "$SECONDS_EACH" --workload single-1k --connections 64 --rate 8000 \
-    --set consumer.fan-out=2 --set "$KEPT"
+  send end-to-end --workload single-1k --connections 64 --rate 8000 --set consumer.fan-out=2
   # From memory, and from the device.
   bench produce --workload bulk-100x1k --topic kept --partitions 8 --set topic.create=true --warm-up 0 --duration 0 --volume 1GB
-  bench consume --topic kept --partitions 8 --start loop --warm-up 1 --duration "$SECONDS_EACH" --set topic.remove=false
+  read_kept
   end_broker TERM
-  start_broker --shards 2 --set log.retention.check.interval.ms=1000
-  wait_ready
-  bench consume --topic kept --partitions 8 --start loop --warm-up 1 --duration "$SECONDS_EACH" --set topic.remove=false
+  serve
+  read_kept
 }
 
-start_broker --shards 2 --set log.retention.check.interval.ms=1000
-wait_ready
+serve
 drive
 end_broker TERM
 # Sparse: what nobody called is left out, and compiled as without a profile instead of as cold.

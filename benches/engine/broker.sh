@@ -23,7 +23,7 @@ die() { say "$*"; exit 1; }
 
 build() {
   local cargo=(pgo/with-profile.sh cargo build --release)
-  [ "$PROFILE" = release ] || cargo=(cargo build)
+  [ "$PROFILE" != debug ] || cargo=(cargo build)
   [ -z "${ENGINE_BINARIES:-}" ] || return 0
   "${cargo[@]}" --locked --workspace
   "${cargo[@]}" --locked --workspace --example serving --example groups
