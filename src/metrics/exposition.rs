@@ -139,7 +139,7 @@ const FAMILIES: &[Family] = &[
         m.journal.bypassed_bytes.get()
     }),
     counter("corelog_checkpoints_total", "Checkpoints of the journal.", |m| m.journal.checkpoints.get()),
-    counter("corelog_journal_room_waits_total", "Writes of the journal that waited for a checkpoint.", |m| {
+    counter("corelog_journal_room_waits_total", "Writes of the journal that waited for room.", |m| {
         m.journal.room_waits.get()
     }),
     counter("corelog_cache_hits_total", "Reads that the batch cache answered.", |m| m.logs.cache_hits.get()),

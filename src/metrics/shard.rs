@@ -109,7 +109,7 @@ pub struct Journal {
     pub bypassed_bytes: Gauge,
     /// Checkpoints: what was only in the journal went to the segments.
     pub checkpoints: Gauge,
-    /// Durable writes of the journal that waited until a checkpoint had made room.
+    /// Durable writes of the journal that waited until a checkpoint or a further file had made room.
     pub room_waits: Gauge,
     /// How long the durable writes of the journal took, from their submission until the shard heard of their end.
     pub writes: Histogram,

@@ -51,7 +51,7 @@ pub(super) struct Committer {
     group_bytes: Cell<u64>,
     /// How long the durable writes took.
     writes: Histogram,
-    /// Groups that waited for the tail to move.
+    /// Groups that waited for the tail to move or for a further file.
     room_waits: Cell<u64>,
 }
 
@@ -115,7 +115,7 @@ impl Committer {
         &self.writes
     }
 
-    /// Groups for which the journal had no room.
+    /// Groups for which the journal had no room at first.
     pub(super) fn room_waits(&self) -> u64 {
         self.room_waits.get()
     }

@@ -104,7 +104,7 @@ pub struct StoreCounts {
     pub bypasses: u64,
     pub bypassed_bytes: u64,
     pub checkpoints: u64,
-    /// Groups for which the journal had no room until a checkpoint was over.
+    /// Groups for which the journal had no room at first.
     pub room_waits: u64,
 }
 
