@@ -13,6 +13,7 @@ use crate::broker::{Broker, Ran, run};
 
 const SCHEDULER: &str = "sys/block/nvme0n1/queue/scheduler";
 const SWAPPINESS: &str = "proc/sys/vm/swappiness";
+const HALT_POLLING: &str = "sys/module/haltpoll/parameters/guest_halt_poll_ns";
 const DISK: &str = "sys/devices/pci0000:00/0000:00:04.0/nvme/nvme0/nvme0n1";
 
 /// A host with four CPUs and an NVMe disk, as it comes.
@@ -48,6 +49,7 @@ impl Host {
                 "  CPU0 CPU1\n 40: 1 0 PCI-MSIX 0-edge nvme0q0\n 41: 5 0 PCI-MSIX 1-edge nvme0q1\n 42: 5 0 PCI-MSIX 2-edge nvme0q2\n",
             ),
             (SWAPPINESS, "60\n"),
+            (HALT_POLLING, "0\n"),
             ("proc/sys/net/core/somaxconn", "4096\n"),
             ("proc/sys/net/ipv4/tcp_rmem", "4096\t131072\t6291456\n"),
             ("proc/sys/vm/dirty_ratio", "20\n"),
@@ -130,6 +132,7 @@ fn check_says_what_differs_and_changes_nothing() {
     assert_eq!(code, 1);
     for (setting, status) in [
         ("cpu governor", "differs"),
+        ("guest halt polling", "advice"),
         ("clock source", "differs"),
         ("disk scheduler", "differs"),
         ("disk interrupts", "advice"),
@@ -190,6 +193,7 @@ fn what_is_applied_is_there_and_undone_to_the_byte() {
     assert_eq!(host.tune(&["apply"]).code, 0);
     assert_eq!(host.text(SCHEDULER), "[none] mq-deadline kyber\n");
     assert_eq!(host.text(SWAPPINESS), "1\n");
+    assert_eq!(host.text(HALT_POLLING), "200000\n");
     assert_eq!(host.text("proc/sys/net/ipv4/tcp_rmem"), "4096\t131072\t16777216\n");
     assert_eq!(host.text("proc/irq/42/smp_affinity_list"), "1\n", "two queues on one CPU are spread");
     assert_eq!(host.text("proc/irq/40/smp_affinity_list"), "0-3\n", "queue 0 is not moved");
