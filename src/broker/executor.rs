@@ -123,6 +123,8 @@ async fn run(mut plan: Plan, links: Links) -> Result<(), String> {
     }
     let server = Server::new(shard.clone(), controller, plan.presentation);
     let connections = Network::new(server.clone(), plan.loads.clone());
+    // Not among the tasks that a stop ends: answers leave to the last.
+    glommio::spawn_local(connections.clone().send()).detach();
     let mut tasks = vec![
         glommio::spawn_local(connections.clone().adopt()),
         glommio::spawn_local(connections.clone().close_idle()),

@@ -21,6 +21,7 @@ use super::frames::{FrameAssembler, FrameError};
 use super::loads::Loads;
 use super::response_queue::{Owed, ResponseQueue};
 use super::send;
+use super::sends::{GATHERED_BYTES_MAX, Outgoing, Sends};
 use crate::handlers::{self, Begun, Client, Server};
 use crate::io::Clock;
 use crate::model::{ShardId, TimestampMs};
@@ -74,19 +75,23 @@ pub struct Connection {
     client: Rc<Client>,
     stream: RefCell<TcpStream>,
     queue: ResponseQueue,
+    sends: Rc<Sends>,
+    outgoing: Rc<Outgoing>,
     /// When bytes last moved in either direction.
     active: Cell<TimestampMs>,
 }
 
 impl Connection {
-    /// Takes over an accepted socket.
-    pub fn new(server: Rc<Server>, stream: TcpStream, client: Client) -> Rc<Self> {
+    /// Takes over an accepted socket; its small answers go through `sends`.
+    pub fn new(server: Rc<Server>, stream: TcpStream, client: Client, sends: Rc<Sends>) -> Rc<Self> {
         let active = Cell::new(Clock::of_last_tick());
         Rc::new(Self {
             server,
             client: Rc::new(client),
             stream: RefCell::new(stream),
             queue: ResponseQueue::default(),
+            sends,
+            outgoing: Rc::default(),
             active,
         })
     }
@@ -103,15 +108,19 @@ impl Connection {
 
     /// Makes [`Self::serve`] end soon, as if the client had closed.
     pub fn shut_down(&self) {
-        let stream = self.stream.borrow();
         // A socket that is closed already needs no shutting down.
-        let _ = rustix::net::shutdown(borrowed(&stream), rustix::net::Shutdown::Both);
+        let _ = rustix::net::shutdown(self.descriptor(), rustix::net::Shutdown::Both);
     }
 
     /// A further descriptor of the socket, for the shard that the connection moves to.
     pub fn socket(&self) -> io::Result<OwnedFd> {
-        let stream = self.stream.borrow();
-        Ok(rustix::io::fcntl_dupfd_cloexec(borrowed(&stream), 0)?)
+        Ok(rustix::io::fcntl_dupfd_cloexec(self.descriptor(), 0)?)
+    }
+
+    fn descriptor(&self) -> BorrowedFd<'_> {
+        let socket = self.stream.borrow().as_raw_fd();
+        // SAFETY: a connection keeps its stream, and the descriptor with it, as long as it lives.
+        unsafe { BorrowedFd::borrow_raw(socket) }
     }
 
     /// Serves the connection until it ends, or has nothing under way and should be at a shard that takes more.
@@ -262,10 +271,12 @@ impl Connection {
     /// Sends all of `batch`, with vectored sends straight from the slices.
     async fn write(&self, mut batch: send::Batch) -> Result<(), End> {
         while !batch.is_empty() {
-            let sent = {
-                let stream = self.stream.borrow();
-                batch.send(borrowed(&stream))
-            };
+            let sent;
+            if batch.bytes() > GATHERED_BYTES_MAX {
+                sent = batch.send(self.descriptor());
+            } else {
+                (batch, sent) = self.sends.send(self.descriptor(), &self.outgoing, batch).await;
+            }
             let sent = match sent {
                 Ok(sent) => sent,
                 Err(rustix::io::Errno::INTR) => continue,

@@ -21,6 +21,7 @@ use slab::Slab;
 use super::congestion::Congestion;
 use super::connection::{Connection, End, borrowed};
 use super::loads::Loads;
+use super::sends::Sends;
 use crate::handlers::{Client, Entrance, Server};
 use crate::model::ShardId;
 use crate::shard::{Adoption, Shard};
@@ -78,6 +79,7 @@ pub struct Network {
     congestion: Congestion,
     connections: RefCell<Slab<Rc<Connection>>>,
     scratch: RefCell<Vec<u8>>,
+    sends: Rc<Sends>,
 }
 
 impl Network {
@@ -85,7 +87,8 @@ impl Network {
     pub fn new(server: Rc<Server>, loads: Arc<Loads>) -> Rc<Self> {
         let scratch = RefCell::new(vec![0; SCRATCH_BYTES]);
         let congestion = Congestion::of_system();
-        Rc::new(Self { server, loads, congestion, connections: RefCell::default(), scratch })
+        let sends = Rc::new(Sends::new());
+        Rc::new(Self { server, loads, congestion, connections: RefCell::default(), scratch, sends })
     }
 
     /// Accepts connections until the task is dropped.
@@ -126,6 +129,11 @@ impl Network {
         }
     }
 
+    /// Sends connections' small answers, until the task is dropped.
+    pub async fn send(self: Rc<Self>) {
+        self.sends.run().await;
+    }
+
     /// Takes connections that other shards hand over, until the task is dropped.
     pub async fn adopt(self: Rc<Self>) {
         loop {
@@ -153,7 +161,8 @@ impl Network {
         let shard = self.server.shard();
         match prepare(&stream, &self.congestion) {
             Ok(peer) => {
-                let connection = Connection::new(self.server.clone(), stream, client(peer));
+                let connection =
+                    Connection::new(self.server.clone(), stream, client(peer), self.sends.clone());
                 let key = self.connections.borrow_mut().insert(connection.clone());
                 shard.metrics().connections.open.add(1);
                 glommio::spawn_local(self.clone().run(connection, key)).detach();

@@ -10,6 +10,7 @@ mod listener;
 mod loads;
 mod response_queue;
 mod send;
+mod sends;
 
 pub use listener::{Network, bind, bind_own, probe};
 pub use loads::Loads;

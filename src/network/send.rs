@@ -62,8 +62,14 @@ impl Batch {
 
     /// Sends as much as the socket takes without waiting, up to [`TURN_BYTES_MAX`].
     pub fn send(&self, socket: BorrowedFd<'_>) -> rustix::io::Result<usize> {
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        rustix::net::sendmsg(socket, &self.slices(), &mut SendAncillaryBuffer::default(), flags)
+    }
+
+    /// What goes with the next system call.
+    pub fn slices(&self) -> SmallVec<[IoSlice<'_>; SLICES_MAX]> {
         let mut left = TURN_BYTES_MAX;
-        let mut slices: SmallVec<[IoSlice<'_>; SLICES_MAX]> = SmallVec::new();
+        let mut slices = SmallVec::new();
         for slice in self.slices.iter().take(SLICES_MAX) {
             let taken = slice.len().min(left);
             slices.push(IoSlice::new(&slice[..taken]));
@@ -72,8 +78,7 @@ impl Batch {
                 break;
             }
         }
-        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-        rustix::net::sendmsg(socket, &slices, &mut SendAncillaryBuffer::default(), flags)
+        slices
     }
 
     /// `count` bytes were sent.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use corelog_bench::ceiling::{Ceiling, CeilingOptions, Faults, Stall};
 use corelog_bench::client::{ClientOptions, Security};
 use corelog_bench::drive::{self, DriveError, Job, Outcome};
+use corelog_bench::host::Scheduling;
 use corelog_bench::measure::Timing;
 use corelog_bench::workload::{Arrivals, Encoding, Kind, StartAt, Workload};
 
@@ -32,7 +33,16 @@ fn job(kind: Kind, bootstrap: Vec<String>) -> Job {
     let timeout = Duration::from_secs(10);
     let options = ClientOptions { bootstrap, security: Security::Plaintext, timeout };
     let retry_for = Duration::from_secs(10);
-    Job { kind, workload, options, cpus: vec![0], verify: false, lines: None, retry_for }
+    Job {
+        kind,
+        workload,
+        options,
+        cpus: vec![0],
+        scheduling: Scheduling::default(),
+        verify: false,
+        lines: None,
+        retry_for,
+    }
 }
 
 fn run(job: Job) -> Outcome {

@@ -103,7 +103,7 @@ impl Executors {
             let thread = LocalExecutorBuilder::new(placement)
                 .name(&format!("ceiling-{number}"))
                 .spawn(move || {
-                    host::schedule_gently();
+                    host::schedule(host::Scheduling::Batch);
                     worker.run(bell, inbox, dealing)
                 })
                 .map_err(|error| CeilingError::Executor { place: *place, reason: error.to_string() })?;

@@ -52,6 +52,7 @@ fn job(kind: Kind, options: &LoadOptions) -> Result<Job, Failure> {
         workload,
         options: options.target.client()?,
         cpus: cpus(options.cpus.as_deref())?,
+        scheduling: options.scheduling,
         verify: options.verify,
         lines,
         retry_for: seconds("--retry-for", options.target.retry_for)?,

@@ -9,6 +9,7 @@ use clap::Args;
 
 use super::Failure;
 use crate::client::{ClientOptions, Security};
+use crate::host::Scheduling;
 use crate::workload::{self, Workload};
 
 /// Options of `produce`, `consume`, `end-to-end` and `mixed`.
@@ -23,6 +24,10 @@ pub struct LoadOptions {
     /// CPUs to drive from, such as 0,2-3; one thread on each [default: all that this process may use]
     #[arg(long, value_name = "LIST")]
     pub cpus: Option<String>,
+    /// How the kernel runs those threads (sched(7)): batch does not take the CPU from a broker on the same host at each answer,
+    /// normal does, as most clients
+    #[arg(long, value_enum, default_value_t)]
+    pub scheduling: Scheduling,
     /// Put a stamp into every record and report what is lost, duplicated, reordered or corrupted (records of 32 B at least)
     #[arg(long)]
     pub verify: bool,

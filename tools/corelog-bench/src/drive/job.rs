@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::client::{ClientOptions, topic_names};
+use crate::host::Scheduling;
 pub use crate::workload::Kind;
 use crate::workload::Workload;
 
@@ -14,6 +15,8 @@ pub struct Job {
     pub options: ClientOptions,
     /// One thread on each.
     pub cpus: Vec<usize>,
+    /// How the kernel runs those threads.
+    pub scheduling: Scheduling,
     /// Put stamps into records and check what comes back.
     pub verify: bool,
     /// The text of `ValuePlan::Lines`.

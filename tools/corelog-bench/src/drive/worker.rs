@@ -73,7 +73,7 @@ pub fn spawn(
                 // Nobody listens any more if the run was given up.
                 let _ = outbox.send(Message::Done(Box::new(done)));
             };
-            host::schedule_gently();
+            host::schedule(shared.job.scheduling);
             match LocalExecutorBuilder::new(Placement::Fixed(cpu)).make() {
                 Ok(executor) => executor.run(work(shared, number, outbox)),
                 Err(error) => failure(error.to_string()),

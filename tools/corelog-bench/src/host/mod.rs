@@ -14,7 +14,7 @@ pub use broker::listening_process;
 pub use cpu::{CpuTime, ThreadTime, own_threads, process_cpu_s};
 pub use facts::{DataDirectory, Facts};
 pub use memory::{MemoryUse, process_memory};
-pub use scheduling::schedule_gently;
+pub use scheduling::{Scheduling, schedule};
 
 /// Why a fact about a process cannot be had.
 #[derive(Debug, thiserror::Error)]
