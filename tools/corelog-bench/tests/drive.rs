@@ -189,6 +189,20 @@ fn readers_count_what_they_are_sent_and_end() {
 }
 
 #[test]
+fn a_bound_that_is_soon_reached_is_reached_in_the_counted_time() {
+    let (_server, bootstrap) = serve(Faults::default(), 1);
+    for _ in 0..5 {
+        let mut job = job(Kind::Consume, bootstrap.clone());
+        job.workload.consumer.start = StartAt::Beginning;
+        job.workload.length.warm_up_s = 0.05;
+        job.workload.length.records = Some(1);
+        job.workload.length.duration_s = Some(20.0);
+        let counts = run(job).totals.counts();
+        assert!(counts.fetched_records >= 1, "{counts:?}");
+    }
+}
+
+#[test]
 fn an_interrupted_run_keeps_what_it_has() {
     let (_server, bootstrap) = serve(Faults::default(), 1);
     let mut job = job(Kind::Produce, bootstrap);

@@ -2,7 +2,7 @@
 //!
 //! Key invariant: borrows of its cells end before anything is awaited.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -15,6 +15,8 @@ use crate::measure::{Recorder, Timing};
 pub struct Local {
     pub shared: Arc<Shared>,
     pub recorder: RefCell<Recorder>,
+    /// Whether what is recorded counts: the warm-up is over, and what was recorded in it is cut off.
+    pub counting: Cell<bool>,
     pub locator: Locator,
     failure: RefCell<Option<DriveError>>,
 }
@@ -24,7 +26,7 @@ impl Local {
     pub fn new(shared: Arc<Shared>) -> Rc<Self> {
         let recorder = RefCell::new(Recorder::new(shared.clock.now_ns()));
         let locator = Locator::new(Arc::clone(&shared));
-        Rc::new(Self { shared, recorder, locator, failure: RefCell::default() })
+        Rc::new(Self { shared, recorder, counting: Cell::new(false), locator, failure: RefCell::default() })
     }
 
     /// Nanoseconds on the run's clock.

@@ -275,7 +275,11 @@ impl Reader {
         counts.fetched_records += taken;
         counts.fetched_bytes += bytes;
         counts.fetched_wire_bytes += part.records.len() as u64;
-        self.local.shared.add_fetched(now_ns, taken, bytes);
+        // By what is counted and not by the time: this thread may cut the warm-up off late, and a bounded run would end short
+        // of its bound.
+        if self.local.counting.get() {
+            self.local.shared.add_fetched(taken, bytes);
+        }
         let moved = position.offset > from;
         self.turn_back(position);
         moved

@@ -109,12 +109,10 @@ impl Shared {
         ((lane.0 / partitions.unsigned_abs()) as usize, (lane.0 % partitions.unsigned_abs()) as i32)
     }
 
-    /// Readers have read so much at `now_ns`.
-    pub fn add_fetched(&self, now_ns: u64, records: u64, bytes: u64) {
-        if self.start_ns().is_some_and(|start_ns| now_ns >= self.count_from_ns(start_ns)) {
-            self.fetched[0].fetch_add(records, Ordering::Relaxed);
-            self.fetched[1].fetch_add(bytes, Ordering::Relaxed);
-        }
+    /// Readers have read so much more that counts.
+    pub fn add_fetched(&self, records: u64, bytes: u64) {
+        self.fetched[0].fetch_add(records, Ordering::Relaxed);
+        self.fetched[1].fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Whether readers have read what a run that only reads is to read.

@@ -237,6 +237,7 @@ impl Worker {
         if begins {
             self.counting_from = Some((now_ns, own_time()));
             self.cut(now_ns);
+            self.local.counting.set(true);
             self.producers.iter().for_each(|producer| producer.begin_counting());
         }
         begins
