@@ -101,6 +101,12 @@ impl Simulated {
         self.facts.borrow_mut().faults.fail_writes_to(Box::new(hits), failure);
     }
 
+    /// As [`Self::fail_writes_to`], but a direct write takes its time before it fails, as if it had not.
+    pub fn fail_writes_late_to(&self, hits: impl Fn(&Path) -> bool + 'static, failure: Failure) {
+        self.fail_writes_to(hits, failure);
+        self.facts.borrow_mut().faults.fail_late();
+    }
+
     /// From now on reads of files that `hits` fail, as for [`Self::fail_writes_to`]; lists of directories do too.
     pub fn fail_reads_to(&self, hits: impl Fn(&Path) -> bool + 'static, failure: Failure) {
         self.facts.borrow_mut().faults.fail_reads_to(Box::new(hits), failure);

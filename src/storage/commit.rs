@@ -6,9 +6,13 @@
 //!                 └──────────── the next group fills meanwhile ────────┘
 //! ```
 //!
-//! Key invariant: one group is in flight; a log's entry in it continues what of that log is durable. A failed write gives up
-//! the shard's logs for writing and is never repeated. When the journal is full, the committer waits for a checkpoint: then
-//! producers wait, and nothing fails.
+//! Key invariants: a log's entry in a group continues what of that log is durable, so a log is in one group in flight at most.
+//! A second group is in flight only while both are small (0024); groups are answered in their order, so what was answered never
+//! follows something that is lost. A failed write gives up the shard's logs for writing and is never repeated. When the journal
+//! is full, the committer waits for a checkpoint: then producers wait, and nothing fails.
+
+mod flights;
+mod group;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -16,20 +20,17 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use futures_channel::oneshot;
 use futures_lite::future::yield_now;
-use smallvec::SmallVec;
 
+use self::flights::{Event, Flight, Flights, News, SMALL_BYTES_MAX};
+use self::group::{Group, Mark, Offer};
 use super::error::StorageError;
-use super::journal::{
-    EntryHeader, EntryKind, GroupBuilder, GroupId, Ring, RingFiles, Slot, entry_size_bytes, group_size_bytes,
-};
-use super::log::{Log, Position};
-use super::store::{JournalLimits, Store};
-use crate::io::IoClass;
+use super::journal::{EntryHeader, Ring, RingFiles, Slot, entry_size_bytes, group_size_bytes};
+use super::log::Log;
+use super::store::Store;
+use crate::io::{File, IoClass, WriteBuffer};
 use crate::metrics::Histogram;
-use crate::model::{LeaderEpoch, Offset};
 
 /// How long to wait before a full disk is tried again.
 pub(super) const SPACE_RETRY: Duration = Duration::from_secs(1);
@@ -43,48 +44,27 @@ pub(super) struct Committer {
     queue: RefCell<VecDeque<Rc<Log>>>,
     marks: RefCell<VecDeque<Mark>>,
     running: Cell<bool>,
+    news: News,
+    /// The newest group is not with the device yet: its place and checksum, which the next one needs, are not known.
+    pub(super) departing: Cell<bool>,
+    /// Bytes of the entries of the last group that was answered.
+    landed_bytes: Cell<usize>,
     previous_crc: Cell<u32>,
     failed: RefCell<Option<Arc<str>>>,
     /// The committer waits for the tail to move.
     waiting_for_room: RefCell<Option<oneshot::Sender<()>>>,
+    counts: Counts,
+}
+
+/// For the metrics.
+#[derive(Default)]
+struct Counts {
     groups: Cell<u64>,
     group_bytes: Cell<u64>,
     /// How long the durable writes took.
     writes: Histogram,
     /// Groups that waited for the tail to move or for a further file.
     room_waits: Cell<u64>,
-}
-
-/// An entry without records, and who waits for it.
-struct Mark {
-    header: EntryHeader,
-    answer: oneshot::Sender<Result<(), StorageError>>,
-}
-
-/// A log's part of a group.
-pub(super) struct Pending {
-    log: Rc<Log>,
-    header: EntryHeader,
-    /// Where the log's durable bytes end once the group is written.
-    at: Position,
-    parts: SmallVec<[Bytes; 2]>,
-    bytes: usize,
-}
-
-/// What a log in the queue has for the committer.
-enum Offer {
-    Nothing,
-    /// Too much for the journal.
-    Bypass,
-    Entry(Pending),
-}
-
-/// One group on its way.
-struct Group {
-    entries: Vec<Pending>,
-    marks: Vec<Mark>,
-    /// Bytes that the entries take in it.
-    entries_bytes: usize,
 }
 
 impl Committer {
@@ -95,34 +75,60 @@ impl Committer {
             queue: RefCell::default(),
             marks: RefCell::default(),
             running: Cell::new(false),
+            news: News::default(),
+            departing: Cell::new(false),
+            landed_bytes: Cell::new(0),
             previous_crc: Cell::new(0),
             failed: RefCell::default(),
             waiting_for_room: RefCell::default(),
-            groups: Cell::new(0),
-            group_bytes: Cell::new(0),
-            writes: Histogram::default(),
-            room_waits: Cell::new(0),
+            counts: Counts::default(),
         }
     }
 
     /// Groups that are durable, and their bytes.
     pub(super) fn counts(&self) -> (u64, u64) {
-        (self.groups.get(), self.group_bytes.get())
+        (self.counts.groups.get(), self.counts.group_bytes.get())
     }
 
     /// How long each group's write took, from its submission until the shard heard of its end.
     pub(super) fn writes(&self) -> &Histogram {
-        &self.writes
+        &self.counts.writes
     }
 
     /// Groups for which the journal had no room at first.
     pub(super) fn room_waits(&self) -> u64 {
-        self.room_waits.get()
+        self.counts.room_waits.get()
     }
 
     fn count(&self, group: &Group) {
-        self.groups.set(self.groups.get() + 1);
-        self.group_bytes.set(self.group_bytes.get() + group_size_bytes(group.entries_bytes) as u64);
+        let Counts { groups, group_bytes, .. } = &self.counts;
+        groups.set(groups.get() + 1);
+        group_bytes.set(group_bytes.get() + group.size_bytes() as u64);
+    }
+
+    /// Why nothing is written any more, if so.
+    fn check(&self) -> Result<(), StorageError> {
+        self.failed.borrow().as_ref().map_or(Ok(()), |reason| Err(StorageError::Poisoned(reason.clone())))
+    }
+
+    /// Whether what waits should leave behind a small group that is in flight.
+    fn may_follow(&self) -> bool {
+        // After a large group, the small one was only the beginning of what comes.
+        if self.departing.get() || self.landed_bytes.get() > SMALL_BYTES_MAX {
+            return false;
+        }
+        let mut bytes = self.marks.borrow().len() * entry_size_bytes(0);
+        for log in self.queue.borrow().iter() {
+            let flow = &log.state.borrow().flow;
+            if !flow.committing {
+                bytes += entry_size_bytes(flow.undurable_bytes as usize);
+            }
+            if bytes > SMALL_BYTES_MAX {
+                return false;
+            }
+        }
+        // A group that has to wait for room would keep that one from being answered.
+        bytes > 0 && self.ring.borrow().fits(group_size_bytes(bytes) as u64)
     }
 
     /// Takes note that the ring may have room again.
@@ -144,16 +150,16 @@ impl Store {
     /// Makes an entry without records durable.
     pub(super) async fn mark(self: &Rc<Self>, header: EntryHeader) -> Result<(), StorageError> {
         let (answer, receiver) = oneshot::channel();
-        if let Some(reason) = &*self.committer().failed.borrow() {
-            return Err(StorageError::Poisoned(reason.clone()));
-        }
+        self.committer().check()?;
         self.committer().marks.borrow_mut().push_back(Mark { header, answer });
         self.start_committer();
         receiver.await.unwrap_or(Err(StorageError::Closed))
     }
 
     fn start_committer(self: &Rc<Self>) {
-        if !self.committer().running.replace(true) {
+        let committer = self.committer();
+        committer.news.tell();
+        if !committer.running.replace(true) {
             let store = self.clone();
             glommio::spawn_local(async move { store.commit_all().await }).detach();
         }
@@ -162,19 +168,26 @@ impl Store {
     async fn commit_all(self: Rc<Self>) {
         // glommio polls a new task at once: without this turn the first append of many would go alone.
         yield_now().await;
-        while let Some(group) = self.next_group() {
-            match self.write_group(&group).await {
-                Ok(()) => {
-                    self.committer().count(&group);
-                    self.note_committed();
-                    group.answer();
+        let committer = self.committer();
+        let mut flights = Flights::default();
+        loop {
+            match flights.next(|| committer.may_follow(), &committer.news).await {
+                Some(Event::Landed(group, written)) => self.landed(group, written),
+                Some(Event::MayFollow) => {
+                    if let Some(group) = self.next_group() {
+                        flights.add(self.depart(group, true));
+                    }
                 }
-                Err(error) => self.give_up_journal(group, &error),
+                None => match self.next_group() {
+                    Some(group) => flights.add(self.depart(group, false)),
+                    None => break,
+                },
             }
         }
+        committer.running.set(false);
     }
 
-    /// What is to be committed; `None`, and the committer is off, if nothing is.
+    /// What is to be committed; `None` if nothing is that is not in flight.
     fn next_group(&self) -> Option<Group> {
         let limits = self.limits().journal;
         let committer = self.committer();
@@ -183,47 +196,80 @@ impl Store {
             let count = waiting.len().min(MARKS_MAX);
             waiting.drain(..count).collect()
         };
-        let mut group = Group { entries: vec![], entries_bytes: marks.len() * entry_size_bytes(0), marks };
-        let failed = committer.failed.borrow().is_some();
+        let mut group = Group::of_marks(marks);
+        let mut busy = vec![];
+        let failed = committer.check().is_err();
         while group.entries_bytes < limits.group_bytes_max {
             let Some(log) = committer.queue.borrow_mut().pop_front() else { break };
             match log.offer(&limits) {
-                Offer::Entry(pending) if !failed => {
-                    group.entries_bytes += entry_size_bytes(pending.bytes);
-                    group.entries.push(pending);
-                }
+                Offer::Entry(pending) if !failed => group.add(pending),
                 Offer::Bypass => log.kick(),
                 // After a failure every log is poisoned; one that is not was opened since.
                 Offer::Entry(_) => self.poison_late(&log),
+                Offer::Busy => busy.push(log),
                 Offer::Nothing => {}
             }
         }
-        if group.entries.is_empty() && group.marks.is_empty() {
-            committer.running.set(false);
-            return None;
-        }
-        Some(group)
+        let mut queue = committer.queue.borrow_mut();
+        busy.into_iter().rev().for_each(|log| queue.push_front(log));
+        (!group.is_empty()).then_some(group)
     }
 
-    async fn write_group(self: &Rc<Self>, group: &Group) -> Result<(), StorageError> {
+    /// Begins the write of a group. `overlaps`: the one before is in flight.
+    fn depart(self: &Rc<Self>, group: Group, overlaps: bool) -> Flight {
+        self.committer().departing.set(true);
+        let store = self.clone();
+        let entries_bytes = group.entries_bytes;
+        let write = async move {
+            let written = store.write_group(&group, overlaps).await;
+            (group, written)
+        };
+        Flight::new(entries_bytes, Box::pin(write))
+    }
+
+    async fn write_group(self: &Rc<Self>, group: &Group, overlaps: bool) -> Result<(), StorageError> {
         let committer = self.committer();
-        if let Some(reason) = &*committer.failed.borrow() {
-            return Err(StorageError::Poisoned(reason.clone()));
-        }
-        let size = group_size_bytes(group.entries_bytes);
+        let prepared = self.prepare(group, overlaps).await;
+        committer.departing.set(false);
+        let (file, buffer, position) = prepared?;
+        let began = Instant::now();
+        let written = file.write_at(buffer, position).await;
+        written.map_err(StorageError::io("writing", committer.files.directory()))?;
+        committer.counts.writes.record(began.elapsed());
+        Ok(())
+    }
+
+    /// Finds a place for the group, and puts it into the buffer that is written there.
+    async fn prepare(
+        self: &Rc<Self>,
+        group: &Group,
+        overlaps: bool,
+    ) -> Result<(Rc<File>, WriteBuffer, u64), StorageError> {
+        let committer = self.committer();
+        committer.check()?;
+        let size = group.size_bytes();
         let slot = self.slot(size as u64).await?;
         let file = committer.files.file(slot.file).ok_or(StorageError::Closed)?;
-        let failed = || StorageError::io("writing", committer.files.directory());
-        let mut buffer = self.disk().write_buffer(size, IoClass::Journal).await.map_err(failed())?;
-        let crc = group.fill(
-            buffer.as_mut_slice(),
-            committer.files.group_id(slot.sequence, committer.previous_crc.get()),
-        );
-        let began = Instant::now();
-        file.write_at(buffer, slot.position).await.map_err(failed())?;
-        committer.writes.record(began.elapsed());
-        committer.previous_crc.set(crc);
-        Ok(())
+        let buffer = self.disk().write_buffer(size, IoClass::Journal).await;
+        let mut buffer = buffer.map_err(StorageError::io("writing", committer.files.directory()))?;
+        let id = committer.files.group_id(slot.sequence, committer.previous_crc.get(), overlaps);
+        committer.previous_crc.set(group.fill(buffer.as_mut_slice(), id));
+        Ok((file, buffer, slot.position))
+    }
+
+    /// A group's write ended, and all before it are answered.
+    fn landed(&self, group: Group, written: Result<(), StorageError>) {
+        group.land();
+        self.committer().landed_bytes.set(group.entries_bytes);
+        // What follows a group that was lost is lost too.
+        match written.and_then(|()| self.committer().check()) {
+            Ok(()) => {
+                self.committer().count(&group);
+                self.note_committed();
+                group.answer();
+            }
+            Err(error) => self.give_up_journal(group, &error),
+        }
     }
 
     /// A place for a group of `bytes`, once there is one. An error if checkpoints fail, but for a full disk: that may
@@ -241,7 +287,8 @@ impl Store {
             self.checkpoint_soon();
         }
         let mut failures = 0;
-        committer.room_waits.set(committer.room_waits.get() + u64::from(slot.is_none()));
+        let waits = &committer.counts.room_waits;
+        waits.set(waits.get() + u64::from(slot.is_none()));
         loop {
             if let Some(slot) = slot {
                 return Ok(slot);
@@ -304,8 +351,8 @@ impl Store {
     /// A write of the journal failed: no log of this shard takes appends any more, and nobody is told that what was in the
     /// group is durable.
     fn give_up_journal(&self, group: Group, error: &StorageError) {
-        let reason: Arc<str> = format!("the journal of this shard failed: {error}").into();
-        self.committer().failed.borrow_mut().get_or_insert(reason.clone());
+        let told = || format!("the journal of this shard failed: {error}").into();
+        let reason = self.committer().failed.borrow_mut().get_or_insert_with(told).clone();
         let error = StorageError::Poisoned(reason);
         for log in self.logs() {
             log.poison(&error);
@@ -320,98 +367,5 @@ impl Store {
         if let Some(reason) = &*self.committer().failed.borrow() {
             log.poison(&StorageError::Poisoned(reason.clone()));
         }
-    }
-}
-
-impl Group {
-    /// Writes the group into `bytes`; returns its checksum.
-    fn fill(&self, bytes: &mut [u8], id: GroupId) -> u32 {
-        let mut builder = GroupBuilder::new(bytes, id);
-        for mark in &self.marks {
-            builder.add::<Bytes>(&mark.header, &[]);
-        }
-        for entry in &self.entries {
-            builder.add(&entry.header, &entry.parts);
-        }
-        builder.seal()
-    }
-
-    /// The group is durable.
-    fn answer(self) {
-        for mark in self.marks {
-            // Who no longer waits needs no answer.
-            let _ = mark.answer.send(Ok(()));
-        }
-        for entry in self.entries {
-            entry.log.durable(entry.header.end, entry.at);
-        }
-    }
-}
-
-impl Log {
-    /// What this log has for the next group. It is out of the queue then.
-    fn offer(self: &Rc<Self>, limits: &JournalLimits) -> Offer {
-        let mut state = self.state.borrow_mut();
-        state.flow.queued = false;
-        if state.flow.bypassing || state.flow.undurable_bytes == 0 || state.phase.check_writing().is_err() {
-            return Offer::Nothing;
-        }
-        // Who waits does not wait for a flusher that writes other things, unless it is too much for a group.
-        let may_bypass = !state.flow.flushing || state.exceeds_group(limits);
-        if may_bypass && state.bypasses(limits) {
-            return Offer::Bypass;
-        }
-        let catch_up = state.flow.undurable_bytes >= limits.bypass_bytes && !state.flow.full;
-        if catch_up {
-            // It comes faster than it should be written twice: it is bypassed once the segment is not far behind.
-            state.flow.asked_to = state.flow.asked_to.max(state.bounds.durable_end);
-        }
-        let parts = state.undurable_parts();
-        let bytes = parts.iter().map(Bytes::len).sum();
-        debug_assert_eq!(bytes as u64, state.flow.undurable_bytes, "what is not durable is in memory");
-        let header = EntryHeader {
-            kind: EntryKind::Append,
-            place: self.place.in_journal(),
-            epoch: state.epochs.latest().unwrap_or(LeaderEpoch::UNKNOWN),
-            offset: state.bounds.durable_end,
-            end: state.bounds.end,
-        };
-        let pending = Pending { log: self.clone(), header, at: state.end_position(), parts, bytes };
-        drop(state);
-        if catch_up {
-            self.kick();
-        }
-        Offer::Entry(pending)
-    }
-}
-
-impl super::log::State {
-    /// Whether what is not durable goes to its segment: there is much of it, and little before it that would have to be written
-    /// first; or it is too much for a group of the journal.
-    pub(super) fn bypasses(&self, limits: &JournalLimits) -> bool {
-        let undurable_bytes = self.flow.undurable_bytes;
-        let is_near = || self.unwritten_bytes().saturating_sub(undurable_bytes) <= limits.behind_bytes_max;
-        self.exceeds_group(limits) || (undurable_bytes >= limits.bypass_bytes && is_near())
-    }
-
-    /// Whether what is not durable is too much for a group of the journal.
-    fn exceeds_group(&self, limits: &JournalLimits) -> bool {
-        self.flow.undurable_bytes > limits.group_bytes_max as u64
-    }
-
-    /// The batches that are not durable, in order.
-    fn undurable_parts(&self) -> SmallVec<[Bytes; 2]> {
-        let from = self.flow.durable_at;
-        let after = |segment: Offset| if segment == from.segment { from.bytes } else { 0 };
-        let mut parts: SmallVec<[Bytes; 2]> = self
-            .chunks
-            .iter()
-            .rev()
-            .take_while(|chunk| chunk.segment >= from.segment)
-            .map_while(|chunk| chunk.bytes(after(chunk.segment), u64::MAX))
-            .map(|(_, bytes)| bytes)
-            .collect();
-        parts.reverse();
-        parts
     }
 }

@@ -166,6 +166,8 @@ pub(super) struct Flow {
     pub undurable_bytes: u64,
     /// In the committer's queue.
     pub queued: bool,
+    /// In a group of the journal that is in flight.
+    pub committing: bool,
     /// The flusher is at work.
     pub flushing: bool,
     /// The flusher makes appends durable: none of them goes into the journal meanwhile, so that what the journal holds
@@ -184,6 +186,7 @@ impl Flow {
             durable_at: Position { segment: active.base, bytes: active.size },
             undurable_bytes: 0,
             queued: false,
+            committing: false,
             flushing: false,
             bypassing: false,
             full: false,

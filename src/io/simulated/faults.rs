@@ -42,6 +42,8 @@ pub(super) struct Faults {
     /// Direct writes that still succeed before all fail; `None`: no end.
     writes_left: Option<u64>,
     writes: Option<Fault>,
+    /// A direct write that fails takes its time before.
+    late: bool,
     reads: Option<Fault>,
 }
 
@@ -52,6 +54,14 @@ impl Faults {
 
     pub(super) fn fail_writes_to(&mut self, hits: Box<dyn Fn(&Path) -> bool>, failure: Failure) {
         self.writes = Some(Fault { hits, failure });
+    }
+
+    pub(super) fn fail_late(&mut self) {
+        self.late = true;
+    }
+
+    pub(super) fn are_late(&self) -> bool {
+        self.late
     }
 
     pub(super) fn fail_reads_to(&mut self, hits: Box<dyn Fn(&Path) -> bool>, failure: Failure) {

@@ -41,10 +41,16 @@ impl SimulatedFile {
     }
 
     pub(in crate::io) async fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<usize> {
-        let fault = self.disk.facts.borrow_mut().faults.on_write(&self.path);
+        let (fault, late) = {
+            let faults = &mut self.disk.facts.borrow_mut().faults;
+            (faults.on_write(&self.path), faults.are_late())
+        };
         let bytes = Bytes::copy_from_slice(bytes);
         let length = bytes.len();
         if let Some(failure) = fault {
+            if late {
+                self.disk.pass_time().await;
+            }
             // What a failed write left behind is anyone's guess.
             let mut facts = self.disk.facts.borrow_mut();
             let mut node = facts.nodes.remove(&self.node).ok_or(io::ErrorKind::NotFound)?;

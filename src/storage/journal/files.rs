@@ -96,9 +96,9 @@ impl RingFiles {
     }
 
     /// Names a group.
-    pub fn group_id(&self, sequence: u64, previous_crc: u32) -> GroupId {
+    pub fn group_id(&self, sequence: u64, previous_crc: u32, overlaps: bool) -> GroupId {
         let JournalIdentity { journal, incarnation, .. } = self.identity;
-        GroupId { journal, incarnation, sequence, previous_crc }
+        GroupId { journal, incarnation, sequence, previous_crc, overlaps }
     }
 
     /// The manifest of a checkpoint.

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::layout::{
     ENTRY_ALIGN_BYTES, ENTRY_HEADER_BYTES, FORMAT, Field, GROUP_ALIGN_BYTES, GROUP_BYTES_MAX,
-    GROUP_HEADER_BYTES, GROUP_MAGIC, entry, group,
+    GROUP_HEADER_BYTES, GROUP_MAGIC, OVERLAPS, entry, group,
 };
 use crate::model::{LeaderEpoch, Offset};
 
@@ -22,6 +22,8 @@ pub struct GroupId {
     pub sequence: u64,
     /// The checksum of the group before, 0 for an incarnation's first.
     pub previous_crc: u32,
+    /// It left before the group before it was durable: if it reads and that one does not, both were answered to nobody.
+    pub overlaps: bool,
 }
 
 /// A partition as the journal names it: by topic id, so that a topic created again under the same name is another.
@@ -122,6 +124,7 @@ impl<'a> GroupBuilder<'a> {
         bytes[..GROUP_HEADER_BYTES].fill(0);
         put(bytes, group::MAGIC, &GROUP_MAGIC);
         put(bytes, group::FORMAT, &FORMAT.to_le_bytes());
+        put(bytes, group::FLAGS, &if id.overlaps { OVERLAPS } else { 0 }.to_le_bytes());
         put(bytes, group::JOURNAL, &id.journal.to_le_bytes());
         put(bytes, group::INCARNATION, &id.incarnation.to_le_bytes());
         put(bytes, group::SEQUENCE, &id.sequence.to_le_bytes());
@@ -204,6 +207,7 @@ impl<'a> Group<'a> {
                 incarnation: u64::from_le_bytes(field(header, group::INCARNATION)),
                 sequence: u64::from_le_bytes(field(header, group::SEQUENCE)),
                 previous_crc: u32::from_le_bytes(field(header, group::PREVIOUS_CRC)),
+                overlaps: u16::from_le_bytes(field(header, group::FLAGS)) & OVERLAPS != 0,
             },
             crc: found,
             size_bytes: whole_bytes.next_multiple_of(GROUP_ALIGN_BYTES),

@@ -5,7 +5,7 @@
 //! header:  magic "CLJF" | format u16 | reserved u16 | journal u64 | incarnation u64 | shard u16 | number u16 | CRC-32C u32
 //!          of the header without this field
 //! group:   header (64) | entries | zeros up to a multiple of 4,096
-//! header:  magic "CLJG" | format u16 | reserved u16 | journal u64 | incarnation u64 | sequence u64 | CRC-32C of the group
+//! header:  magic "CLJG" | format u16 | flags u16, 1: overlaps | journal u64 | incarnation u64 | sequence u64 | CRC-32C of the group
 //!          before u32 | entries u32 | bytes of entries u32 | CRC-32C u32 of the header without this field and the entries |
 //!          reserved (16)
 //! entry:   header (56) | body | zeros up to a multiple of 8
@@ -34,6 +34,8 @@ pub const FILE_MAGIC: [u8; 4] = *b"CLJF";
 pub const FILE_FORMAT: u16 = 1;
 pub const MANIFEST_MAGIC: [u8; 4] = *b"CLJM";
 pub const MANIFEST_FORMAT: u16 = 1;
+/// Of a group's flags: it left while the group before it was still being written. What earlier versions wrote never does.
+pub const OVERLAPS: u16 = 1;
 /// What the header of a file takes with its padding; the first group follows.
 pub const FILE_HEADER_BLOCK_BYTES: usize = GROUP_ALIGN_BYTES;
 /// A group starts at a multiple of this, the block of direct writes.
@@ -94,8 +96,8 @@ pub mod group {
 
     pub const MAGIC: Field = Field::first(4);
     pub const FORMAT: Field = MAGIC.then(2);
-    const RESERVED: Field = FORMAT.then(2);
-    pub const JOURNAL: Field = RESERVED.then(8);
+    pub const FLAGS: Field = FORMAT.then(2);
+    pub const JOURNAL: Field = FLAGS.then(8);
     pub const INCARNATION: Field = JOURNAL.then(8);
     pub const SEQUENCE: Field = INCARNATION.then(8);
     pub const PREVIOUS_CRC: Field = SEQUENCE.then(4);

@@ -21,7 +21,8 @@
 //! A suspect partition gets the entries before the damage. Of a journal whose manifest does not read nothing is used: which of
 //! its groups are in the segments is not known, and an older record of a partition says nothing of what that start did to it.
 //!
-//! One loss cannot be seen: damage to the very last group that a journal wrote looks like a write that was torn.
+//! One loss cannot be seen: damage to the very last group that a journal wrote looks like a write that was torn; so does damage to
+//! the last but one, if the last left before that was durable.
 
 use std::sync::Arc;
 

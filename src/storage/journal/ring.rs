@@ -79,9 +79,14 @@ impl Ring {
         self.tail = self.tail.max(tail);
     }
 
+    /// Whether the current file has room for a group of `bytes`.
+    pub fn fits(&self, bytes: u64) -> bool {
+        self.files.get(self.current).is_some_and(|file| self.position + bytes <= file.bytes)
+    }
+
     /// A place for a group of `bytes`; `None` if there is none before the tail moves or a file is added.
     pub fn place(&mut self, bytes: u64) -> Option<Slot> {
-        if self.position + bytes > self.files.get(self.current)?.bytes {
+        if !self.fits(bytes) {
             let (file, _) = self.candidates().find(|(_, file)| {
                 FILE_HEADER_BYTES + bytes <= file.bytes && file.last.is_none_or(|last| last < self.tail)
             })?;
@@ -126,6 +131,7 @@ mod tests {
         ring.add_file(4 * BLOCK);
         ring.add_file(3 * BLOCK);
         assert_eq!(ring.place(2 * BLOCK), slot(0, 1, 0));
+        assert_eq!((ring.fits(BLOCK), ring.fits(2 * BLOCK)), (true, false));
         assert_eq!(ring.place(BLOCK), slot(0, 3, 1));
         assert_eq!(ring.place(2 * BLOCK), slot(1, 1, 2));
         assert_eq!(ring.place(BLOCK), None, "the first file is still needed");

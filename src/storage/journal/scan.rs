@@ -4,8 +4,10 @@
 //! bytes of torn ones. Only groups of the wanted journal count, from the first that no checkpoint covers.
 //!
 //! Key invariants. The torn-tail rule: the groups found are contiguous and chained by their checksums. Where the chain ends, the
-//! group that should follow was torn and answered to nobody, *unless* a later group of the journal reads: groups are
-//! written one after another, so then something durable was damaged, and cutting it off would lose acknowledged records.
+//! group that should follow was torn and answered to nobody, *unless* a later group of the journal reads: then something durable
+//! was damaged, and cutting it off would lose acknowledged records. One later group is no such sign, the very next if it is the
+//! last and says that it left before the torn one was durable: groups are answered in their order, so it was answered to nobody
+//! either, and goes with it. No third is in flight with two.
 //! Cost: a block is read as a group only if it names the journal, whose number no client knows; so records that look like
 //! groups cost nothing.
 
@@ -80,11 +82,15 @@ fn follows(group: &GroupId, before: &Group<'_>) -> bool {
 fn chain(by_sequence: BTreeMap<u64, FoundGroup<'_>>, from_sequence: u64) -> Found<'_> {
     let mut groups: Vec<FoundGroup<'_>> = vec![];
     let mut next = from_sequence;
+    let newest = by_sequence.last_key_value().map(|(sequence, _)| *sequence);
     for (sequence, found) in by_sequence {
         let is_next = match groups.last() {
             Some(last) => follows(&found.group.id, &last.group),
             None => sequence == next,
         };
+        if Some(sequence) == next.checked_add(1) && Some(sequence) == newest && found.group.id.overlaps {
+            break;
+        }
         if !is_next {
             // A break of the chain means that the group before is not the one that was written.
             let missing = if sequence == next { next - 1 } else { next };

@@ -48,14 +48,20 @@ fn mark(kind: EntryKind, offset: i64) -> Entry<'static> {
     Entry { kind, place: place(1), epoch: LeaderEpoch(6), offset, end: offset, body: &[] }
 }
 
-/// `count` chained groups from `first` on, with bodies of these sizes; each group's bytes.
+/// Chained groups from `first` on, with bodies of these sizes; each group's bytes.
 fn chained(incarnation: u64, first: u64, bodies: &[usize]) -> Vec<Vec<u8>> {
+    overlapping(incarnation, first, bodies, u64::MAX)
+}
+
+/// The same; groups from `overlaps_from` on left before the one before them was durable.
+fn overlapping(incarnation: u64, first: u64, bodies: &[usize], overlaps_from: u64) -> Vec<Vec<u8>> {
     let mut previous_crc = 0;
     let mut groups = vec![];
     for (at, bytes) in bodies.iter().enumerate() {
         let sequence = first + at as u64;
         let body = vec![sequence as u8 + 1; *bytes];
-        let id = GroupId { journal: JOURNAL, incarnation, sequence, previous_crc };
+        let overlaps = sequence >= overlaps_from;
+        let id = GroupId { journal: JOURNAL, incarnation, sequence, previous_crc, overlaps };
         let (sealed, crc) = written(id, &[append(0, sequence as i64 * 3, &body)]);
         previous_crc = crc;
         groups.push(sealed);
@@ -78,7 +84,7 @@ fn find_in(files: &[&[u8]], from_sequence: u64) -> (Vec<u64>, ScanEnd) {
 
 #[test]
 fn a_group_reads_back_as_it_was_written() {
-    let id = GroupId { journal: JOURNAL, incarnation: 3, sequence: 9, previous_crc: 77 };
+    let id = GroupId { journal: JOURNAL, incarnation: 3, sequence: 9, previous_crc: 77, overlaps: true };
     let entries = [
         append(4, 100, b"records of a batch"),
         mark(EntryKind::Truncate, 50),
@@ -127,6 +133,26 @@ fn a_torn_tail_ends_the_chain_and_a_hole_in_it_is_damage() {
 }
 
 #[test]
+fn the_last_group_goes_with_a_torn_one_that_it_overlaps() {
+    let bodies = [100, 9_000, 10, 5_000];
+    let found = |overlaps_from: u64, without: &[usize]| {
+        let mut groups = overlapping(2, 5, &bodies, overlaps_from);
+        without.iter().for_each(|number| groups[*number].fill(0));
+        find(&groups.concat(), 5)
+    };
+    let tail = |next_sequence| ScanEnd::Tail { next_sequence };
+    assert_eq!(found(5, &[]), (vec![5, 6, 7, 8], tail(9)));
+    assert_eq!(found(8, &[2]), (vec![5, 6], tail(7)), "both were in flight");
+    assert_eq!(found(5, &[2, 3]), (vec![5, 6], tail(7)));
+    assert_eq!(found(5, &[0, 2, 3]), (vec![], tail(5)), "from the first on");
+    let damaged = |missing, later| ScanEnd::Damaged { missing, later };
+    assert_eq!(found(9, &[2]), (vec![5, 6], damaged(7, 8)), "the torn one was durable when the last left");
+    assert_eq!(found(5, &[1]), (vec![5], damaged(6, 7)), "no third is in flight with two");
+    assert_eq!(found(5, &[1, 3]), (vec![5], tail(6)));
+    assert_eq!(found(5, &[1, 2]), (vec![5], damaged(6, 8)));
+}
+
+#[test]
 fn earlier_rounds_and_starts_do_not_count() {
     // The ring was overwritten up to the middle of an older round; behind it lies what an older start had written.
     let newest = chained(2, 40, &[100, 100]).concat();
@@ -166,7 +192,7 @@ fn a_client_cannot_plant_a_group() {
     let planted = chained(2, 1, &[50]).remove(0);
     let mut body = vec![0; GROUP_ALIGN_BYTES - GROUP_HEADER_BYTES - super::ENTRY_HEADER_BYTES];
     body.extend(&planted);
-    let id = GroupId { journal: JOURNAL, incarnation: 2, sequence: 0, previous_crc: 0 };
+    let id = GroupId { journal: JOURNAL, incarnation: 2, sequence: 0, previous_crc: 0, overlaps: false };
     let (group, _) = written(id, &[append(0, 0, &body)]);
     assert_eq!(find(&group, 0), (vec![0], ScanEnd::Tail { next_sequence: 1 }));
 }
@@ -195,6 +221,30 @@ proptest! {
         prop_assert_eq!(found, (0..count).collect::<Vec<_>>());
         prop_assert_eq!(end, ScanEnd::Tail { next_sequence: count });
         prop_assert_eq!(reads, torn[..GROUP_HEADER_BYTES + 56 + bodies[bodies.len() - 1]] == last[..GROUP_HEADER_BYTES + 56 + bodies[bodies.len() - 1]]);
+    }
+
+    /// The last two are kept as any subsets of their sectors: the first of them ends the chain if it does not read.
+    #[test]
+    fn any_sectors_of_two_groups_in_flight_leave_those_before(
+        bodies in prop::collection::vec(1_usize..6_000, 2..6),
+        kept in prop::collection::vec(any::<bool>(), 64),
+        all in any::<[bool; 2]>(),
+    ) {
+        let mut groups = overlapping(2, 0, &bodies, bodies.len() as u64 - 1);
+        let before = groups.len() - 2;
+        let mut kept = kept.iter().cycle();
+        for (torn, all) in groups[before..].iter_mut().zip(all) {
+            for sector in torn.chunks_mut(SECTOR_BYTES).filter(|_| !all) {
+                if !kept.next().expect("it goes on") {
+                    sector.fill(0);
+                }
+            }
+        }
+        let (first, second) = (Group::read(&groups[before]).is_ok(), Group::read(&groups[before + 1]).is_ok());
+        let count = before as u64 + u64::from(first) + u64::from(first && second);
+        let (found, end) = find(&groups.concat(), 0);
+        prop_assert_eq!(found, (0..count).collect::<Vec<_>>());
+        prop_assert_eq!(end, ScanEnd::Tail { next_sequence: count });
     }
 
     #[test]

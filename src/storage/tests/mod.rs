@@ -15,6 +15,7 @@ mod journal_failures;
 mod log_files;
 mod lookup;
 mod lookup_model;
+mod overlap;
 mod reading;
 mod recovery;
 mod refill;

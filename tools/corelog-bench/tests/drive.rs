@@ -197,7 +197,8 @@ fn a_bound_that_is_soon_reached_is_reached_in_the_counted_time() {
         job.workload.length.warm_up_s = 0.05;
         job.workload.length.records = Some(1);
         job.workload.length.duration_s = Some(20.0);
-        let counts = run(job).totals.counts();
+        let outcome = run(job);
+        let counts = outcome.totals.counts();
         assert!(counts.fetched_records >= 1, "{counts:?}");
     }
 }

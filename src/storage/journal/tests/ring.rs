@@ -72,8 +72,13 @@ impl Ring {
     /// Writes those sectors of a group that are kept, unless the next file holds what no checkpoint covers.
     pub(super) fn write_torn(&mut self, entries: &[Entry<'_>], mut kept: impl FnMut() -> bool) -> bool {
         let (journal, incarnation) = (self.journal, self.incarnation);
-        let id =
-            GroupId { journal, incarnation, sequence: self.next_sequence(), previous_crc: self.previous_crc };
+        let id = GroupId {
+            journal,
+            incarnation,
+            sequence: self.next_sequence(),
+            previous_crc: self.previous_crc,
+            overlaps: false,
+        };
         let (group, crc) = written(id, entries);
         let (mut file, mut at) = (self.file, self.at);
         if at + group.len() > self.files[file].len() {
