@@ -98,13 +98,12 @@ impl Simulated {
     /// whole, and new directories. Until [`Self::heal`], a crash, or the next call. `hits` gets the absolute path under
     /// which the file was opened, and must not use this disk.
     pub fn fail_writes_to(&self, hits: impl Fn(&Path) -> bool + 'static, failure: Failure) {
-        self.facts.borrow_mut().faults.fail_writes_to(Box::new(hits), failure);
+        self.facts.borrow_mut().faults.fail_writes_to(Box::new(hits), failure, false);
     }
 
     /// As [`Self::fail_writes_to`], but a direct write takes its time before it fails, as if it had not.
     pub fn fail_writes_late_to(&self, hits: impl Fn(&Path) -> bool + 'static, failure: Failure) {
-        self.fail_writes_to(hits, failure);
-        self.facts.borrow_mut().faults.fail_late();
+        self.facts.borrow_mut().faults.fail_writes_to(Box::new(hits), failure, true);
     }
 
     /// From now on reads of files that `hits` fail, as for [`Self::fail_writes_to`]; lists of directories do too.

@@ -294,9 +294,3 @@ impl Connection {
         Ok(())
     }
 }
-
-/// The descriptor of a stream, for as long as the stream is borrowed.
-pub(super) fn borrowed(stream: &TcpStream) -> BorrowedFd<'_> {
-    // SAFETY: the descriptor belongs to `stream`, which the result borrows, so it stays open as long as the result lives.
-    unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) }
-}

@@ -9,7 +9,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use slab::Slab;
 
 use super::congestion::Congestion;
-use super::connection::{Connection, End, borrowed};
+use super::connection::{Connection, End};
 use super::loads::Loads;
 use super::sends::Sends;
 use crate::handlers::{Client, Entrance, Server};
@@ -238,4 +238,10 @@ fn prepare(stream: &TcpStream, congestion: &Congestion) -> Result<SocketAddr, gl
     let peer = stream.peer_addr()?;
     congestion.prepare(borrowed(stream), peer);
     Ok(peer)
+}
+
+/// The descriptor of a stream, for as long as the stream is borrowed.
+fn borrowed(stream: &TcpStream) -> BorrowedFd<'_> {
+    // SAFETY: the descriptor belongs to `stream`, which the result borrows, so it stays open as long as the result lives.
+    unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) }
 }

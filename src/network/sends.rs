@@ -83,14 +83,10 @@ impl Sends {
             self.filled.wait().await;
             // Behind the tasks that can run already: what they answer goes too.
             futures_lite::future::yield_now().await;
-            let queue = self.queue.take();
-            let mut rest = queue.into_iter();
-            loop {
-                let together: Vec<Queued> = rest.by_ref().take(TOGETHER_MAX).collect();
-                if together.is_empty() {
-                    break;
-                }
-                self.send_all(together);
+            let mut queue = self.queue.take();
+            while !queue.is_empty() {
+                let rest = queue.split_off(queue.len().min(TOGETHER_MAX));
+                self.send_all(std::mem::replace(&mut queue, rest));
             }
         }
     }

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use futures_channel::oneshot;
 use futures_lite::future::yield_now;
 
-use self::flights::{Event, Flight, Flights, News, SMALL_BYTES_MAX};
+use self::flights::{Flight, Flights, News, SMALL_BYTES_MAX};
 use self::group::{Group, Mark, Offer};
 use super::error::StorageError;
 use super::journal::{EntryHeader, Ring, RingFiles, Slot, entry_size_bytes, group_size_bytes};
@@ -47,7 +47,7 @@ pub(super) struct Committer {
     news: News,
     /// The newest group is not with the device yet: its place and checksum, which the next one needs, are not known.
     pub(super) departing: Cell<bool>,
-    /// Bytes of the entries of the last group that was answered.
+    /// Bytes of the entries of the last group that landed.
     landed_bytes: Cell<usize>,
     previous_crc: Cell<u32>,
     failed: RefCell<Option<Arc<str>>>,
@@ -171,17 +171,15 @@ impl Store {
         let committer = self.committer();
         let mut flights = Flights::default();
         loop {
-            match flights.next(|| committer.may_follow(), &committer.news).await {
-                Some(Event::Landed(group, written)) => self.landed(group, written),
-                Some(Event::MayFollow) => {
-                    if let Some(group) = self.next_group() {
-                        flights.add(self.depart(group, true));
-                    }
-                }
-                None => match self.next_group() {
-                    Some(group) => flights.add(self.depart(group, false)),
-                    None => break,
-                },
+            if let Some((group, written)) = flights.next(|| committer.may_follow(), &committer.news).await {
+                self.landed(group, written);
+                continue;
+            }
+            let overlaps = !flights.is_empty();
+            match self.next_group() {
+                Some(group) => flights.add(self.depart(group, overlaps)),
+                None if overlaps => {}
+                None => break,
             }
         }
         committer.running.set(false);
@@ -364,8 +362,8 @@ impl Store {
     }
 
     fn poison_late(&self, log: &Log) {
-        if let Some(reason) = &*self.committer().failed.borrow() {
-            log.poison(&StorageError::Poisoned(reason.clone()));
+        if let Err(error) = self.committer().check() {
+            log.poison(&error);
         }
     }
 }

@@ -52,12 +52,9 @@ impl Faults {
         self.writes_left = Some(writes);
     }
 
-    pub(super) fn fail_writes_to(&mut self, hits: Box<dyn Fn(&Path) -> bool>, failure: Failure) {
+    pub(super) fn fail_writes_to(&mut self, hits: Box<dyn Fn(&Path) -> bool>, failure: Failure, late: bool) {
         self.writes = Some(Fault { hits, failure });
-    }
-
-    pub(super) fn fail_late(&mut self) {
-        self.late = true;
+        self.late = late;
     }
 
     pub(super) fn are_late(&self) -> bool {

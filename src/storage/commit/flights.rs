@@ -30,14 +30,6 @@ pub(super) struct Flight {
     ended: Option<(Group, Outcome)>,
 }
 
-/// What the committer has to do.
-pub(super) enum Event {
-    /// The oldest group's write ended.
-    Landed(Group, Outcome),
-    /// Another group may leave.
-    MayFollow,
-}
-
 /// See the module.
 #[derive(Default)]
 pub(super) struct Flights {
@@ -66,20 +58,29 @@ impl Flights {
         self.flights.push_back(flight);
     }
 
-    /// Waits for what is to be done; `None` if nothing is in flight. `may_follow` tells whether another group should leave behind
-    /// a small one; it is asked again after each wake-up by `news`.
-    pub(super) async fn next(&mut self, may_follow: impl Fn() -> bool, news: &News) -> Option<Event> {
+    /// Whether nothing is in flight.
+    pub(super) fn is_empty(&self) -> bool {
+        self.flights.is_empty()
+    }
+
+    /// Waits for the oldest group to land; `None` as soon as another may leave. That is so if nothing is in flight, or only a small
+    /// group, and `may_follow`, which is asked again after each wake-up by `news`.
+    pub(super) async fn next(
+        &mut self,
+        may_follow: impl Fn() -> bool,
+        news: &News,
+    ) -> Option<(Group, Outcome)> {
         poll_fn(|cx| {
             self.flights.iter_mut().for_each(|flight| flight.poll(cx));
             let Some(oldest) = self.flights.front_mut() else { return Poll::Ready(None) };
-            if let Some((group, outcome)) = oldest.ended.take() {
+            if let Some(ended) = oldest.ended.take() {
                 self.flights.pop_front();
-                return Poll::Ready(Some(Event::Landed(group, outcome)));
+                return Poll::Ready(Some(ended));
             }
             let is_small = oldest.entries_bytes <= SMALL_BYTES_MAX;
             if is_small && self.flights.len() < FLIGHTS_MAX {
                 if may_follow() {
-                    return Poll::Ready(Some(Event::MayFollow));
+                    return Poll::Ready(None);
                 }
                 news.0.set(Some(cx.waker().clone()));
             }

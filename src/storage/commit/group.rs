@@ -56,8 +56,9 @@ impl Group {
         Self { entries: vec![], entries_bytes: marks.len() * entry_size_bytes(0), marks }
     }
 
-    /// Adds a log's entry.
+    /// Adds a log's entry. The log is busy until the group lands.
     pub fn add(&mut self, pending: Pending) {
+        pending.log.state.borrow_mut().flow.committing = true;
         self.entries_bytes += entry_size_bytes(pending.bytes);
         self.entries.push(pending);
     }
@@ -134,7 +135,6 @@ impl Log {
             offset: state.bounds.durable_end,
             end: state.bounds.end,
         };
-        state.flow.committing = true;
         let pending = Pending { log: self.clone(), header, at: state.end_position(), parts, bytes };
         drop(state);
         if catch_up {

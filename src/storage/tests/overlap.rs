@@ -46,10 +46,15 @@ fn is_durable(log: &Opened) -> bool {
     log.log.durable_end_offset() >= Offset(1)
 }
 
-/// Three logs in a store on this device; the first has a batch in flight, the second too if that did not end before.
-async fn two_in_flight(device: &Rc<Simulated>, payload: usize) -> Option<[Opened; 3]> {
+/// Three logs in a store on this device.
+async fn three_logs(device: &Rc<Simulated>) -> [Opened; 3] {
     let store = simulated_store(device, 1 << 20).await;
-    let logs = [log_of(&store, 0).await, log_of(&store, 1).await, log_of(&store, 2).await];
+    [log_of(&store, 0).await, log_of(&store, 1).await, log_of(&store, 2).await]
+}
+
+/// Of three logs the first has a batch in flight, the second too if that did not end before.
+async fn two_in_flight(device: &Rc<Simulated>, payload: usize) -> Option<[Opened; 3]> {
+    let logs = three_logs(device).await;
     let both = send(&logs[0], payload).await && send(&logs[1], 100).await && !is_durable(&logs[0]);
     both.then_some(logs)
 }
@@ -74,8 +79,7 @@ fn a_crash_keeps_the_second_only_with_the_first() {
             dropped += u32::from(reads(1) && !reads(0));
             let damages = recovered(&device).damages().to_vec();
             assert!(damages.is_empty(), "seed {seed}: a crash damages nothing: {damages:?}");
-            let store = simulated_store(&device, 1 << 20).await;
-            let (first, second) = (log_of(&store, 0).await, log_of(&store, 1).await);
+            let [first, second, _] = three_logs(&device).await;
             let ends = [first.log.log_end_offset().0, second.log.log_end_offset().0];
             let expected = if reads(0) { [1, i64::from(reads(1))] } else { [0, 0] };
             assert_eq!(ends, expected, "seed {seed}");
@@ -104,9 +108,9 @@ fn a_third_group_waits_for_the_first() {
             for (log, end) in [(&first, 2), (&second, 1), (&third, 1)] {
                 soon(log.log.wait_durable(Offset(end))).await.expect("an answer").expect("durable");
             }
-            let store = simulated_store(&device.crash(), 1 << 20).await;
-            assert_eq!(log_of(&store, 0).await.bases().await, [0, 1]);
-            assert_eq!(log_of(&store, 2).await.bases().await, [0]);
+            let [first, _, third] = three_logs(&device.crash()).await;
+            assert_eq!(first.bases().await, [0, 1]);
+            assert_eq!(third.bases().await, [0]);
         });
     }
     assert!(met > 20);
@@ -118,8 +122,7 @@ fn a_log_is_in_one_group_in_flight_at_most() {
     for seed in 0..SEEDS {
         run(async {
             let device = Simulated::new(seed);
-            let store = simulated_store(&device, 1 << 20).await;
-            let (first, second) = (log_of(&store, 0).await, log_of(&store, 1).await);
+            let [first, second, _] = three_logs(&device).await;
             assert!(send(&first, 100).await);
             first.append(1, 100, 1_000).expect("accepted");
             let overlaps = send(&second, 100).await && !is_durable(&first);
@@ -151,13 +154,13 @@ fn what_follows_a_group_that_fails_late_is_not_answered() {
     for seed in 0..SEEDS {
         run(async {
             let device = Simulated::new(seed);
-            let store = simulated_store(&device, 1 << 20).await;
-            let (first, second) = (log_of(&store, 0).await, log_of(&store, 1).await);
+            let [first, second, _] = three_logs(&device).await;
             second.put(1, 100).await;
             device.fail_writes_late_to(is("journal"), Failure::Device);
             assert!(send(&first, 100).await);
             device.heal();
-            let before = left(&store);
+            let store = first.log.store();
+            let before = left(store);
             if second.append(1, 100, 1_000).is_err() {
                 // It failed before anything could follow.
                 return;
@@ -167,7 +170,7 @@ fn what_follows_a_group_that_fails_late_is_not_answered() {
             let moved = glommio::spawn_local(async move { log.advance_log_start(Offset(1)).await });
             yield_now().await;
             yield_now().await;
-            met += u32::from(left(&store) > before);
+            met += u32::from(left(store) > before);
             for (log, end) in [(&first, 1), (&second, 2)] {
                 let answer = soon(log.log.wait_durable(Offset(end))).await.expect("an answer");
                 assert!(matches!(answer, Err(StorageError::Poisoned(_))), "seed {seed}: {answer:?}");
@@ -196,8 +199,7 @@ fn a_second_group_that_fails_leaves_the_first_its_answer() {
     for seed in 0..SEEDS {
         run(async {
             let device = Simulated::new(seed);
-            let store = simulated_store(&device, 1 << 20).await;
-            let (first, second) = (log_of(&store, 0).await, log_of(&store, 1).await);
+            let [first, second, _] = three_logs(&device).await;
             assert!(send(&first, 100).await);
             device.fail_writes_to(is("journal"), Failure::Device);
             send(&second, 100).await;
@@ -206,8 +208,8 @@ fn a_second_group_that_fails_leaves_the_first_its_answer() {
             let answer = soon(second.log.wait_durable(Offset(1))).await.expect("an answer");
             assert!(matches!(answer, Err(StorageError::Poisoned(_))), "{answer:?}");
             assert!(first.observed.poisoned.get() && second.observed.poisoned.get());
-            let store = simulated_store(&device.crash(), 1 << 20).await;
-            assert_eq!(log_of(&store, 0).await.bases().await, [0]);
+            let [first, ..] = three_logs(&device.crash()).await;
+            assert_eq!(first.bases().await, [0]);
         });
     }
     assert!(met > 20);

@@ -45,6 +45,15 @@ fn job(kind: Kind, bootstrap: Vec<String>) -> Job {
     }
 }
 
+/// Reads so many records from the beginning on.
+fn reading(bootstrap: Vec<String>, records: u64) -> Job {
+    let mut job = job(Kind::Consume, bootstrap);
+    job.workload.consumer.start = StartAt::Beginning;
+    job.workload.length.records = Some(records);
+    job.workload.length.duration_s = Some(20.0);
+    job
+}
+
 fn run(job: Job) -> Outcome {
     let outcome = drive::run(job, &mut |_| true).unwrap();
     assert!(outcome.failure.is_none(), "{:?}", outcome.failure);
@@ -176,11 +185,8 @@ fn whole_ready_made_batches_come_at_their_rate_and_unanswered_ones_too() {
 #[test]
 fn readers_count_what_they_are_sent_and_end() {
     let (server, bootstrap) = serve(Faults::default(), 1);
-    let mut job = job(Kind::Consume, bootstrap);
-    job.workload.consumer.start = StartAt::Beginning;
+    let mut job = reading(bootstrap, 5_000);
     job.workload.consumer.fan_out = 2;
-    job.workload.length.records = Some(5_000);
-    job.workload.length.duration_s = Some(20.0);
     let outcome = run(job);
     let counts = outcome.totals.counts();
     assert!(counts.fetched_records >= 5_000 && counts.fetch_requests > 0, "{counts:?}");
@@ -192,11 +198,8 @@ fn readers_count_what_they_are_sent_and_end() {
 fn a_bound_that_is_soon_reached_is_reached_in_the_counted_time() {
     let (_server, bootstrap) = serve(Faults::default(), 1);
     for _ in 0..5 {
-        let mut job = job(Kind::Consume, bootstrap.clone());
-        job.workload.consumer.start = StartAt::Beginning;
+        let mut job = reading(bootstrap.clone(), 1);
         job.workload.length.warm_up_s = 0.05;
-        job.workload.length.records = Some(1);
-        job.workload.length.duration_s = Some(20.0);
         let outcome = run(job);
         let counts = outcome.totals.counts();
         assert!(counts.fetched_records >= 1, "{counts:?}");
