@@ -70,8 +70,9 @@ const COLD_READ: IoCap = IoCap { operations: 16, bytes: 8 << 20 };
 const COLD_READ_CONTENDED: IoCap = IoCap { operations: 4, bytes: 256 << 10 };
 /// Large aligned writes reach the device's rate at a depth of 8; small ones, of many partitions, need more of them.
 const CHECKPOINT: IoCap = IoCap { operations: 12, bytes: 8 << 20 };
-/// Four, because with many partitions these writes are small and their number counts.
-const CHECKPOINT_CONTENDED: IoCap = IoCap { operations: 4, bytes: 1 << 20 };
+/// Four, because with many partitions these writes are small and their number counts; and together what one large write has
+/// (`storage/flush`), because a disk of a virtual machine has a queue of few pages, 256 as a rule, for all shards.
+const CHECKPOINT_CONTENDED: IoCap = IoCap { operations: 4, bytes: 256 << 10 };
 /// Compaction has all day.
 const COMPACTION: IoCap = IoCap { operations: 4, bytes: 4 << 20 };
 /// It still goes on.

@@ -18,8 +18,12 @@ use super::load::{FileName, JOURNAL_DIRECTORY};
 use super::manifest::{LogRecord, Manifest};
 use crate::io::{Access, Disk, File, IoClass};
 
-/// Bytes of one write when a file is made.
-const PREWRITE_BYTES: u64 = 1 << 20;
+/// Bytes of one write when the first file is made, which the start of the broker waits for and nobody else.
+const FIRST_WRITE_BYTES: u64 = 1 << 20;
+/// Bytes of one write when a further file is made, beside which groups are written to the others. A disk of a virtual machine
+/// takes a write as a list of its pages, and its queue has few places (256 is usual, one for each page): behind a write of
+/// 1 MiB nobody's gets in until it is done.
+const FURTHER_WRITE_BYTES: u64 = 128 << 10;
 
 /// Which journal this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,9 +68,10 @@ impl RingFiles {
         // Where that is not supported the zeros reserve the space.
         let _ = file.preallocate(bytes).await;
         let header = FileHeader { journal, incarnation, shard, number }.encode();
+        let write_bytes = if number == 0 { FIRST_WRITE_BYTES } else { FURTHER_WRITE_BYTES };
         let mut at = 0;
         while at < bytes {
-            let to = bytes.min(at + PREWRITE_BYTES);
+            let to = bytes.min(at + write_bytes);
             let mut buffer = self.disk.write_buffer((to - at) as usize, IoClass::Checkpoint).await?;
             buffer.as_mut_slice().fill(0);
             if at == 0 {
