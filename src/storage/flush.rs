@@ -19,12 +19,14 @@ use super::log::{Log, Phase, Position, State, Writer};
 use super::place::{self, LOG_SUFFIX};
 use super::segment::{Segment, Stage};
 use super::store::JournalLimits;
-use crate::io::{Access, BLOCK_BYTES, File, IoClass, align_down, align_up};
+use crate::io::{Access, BLOCK_BYTES, File, IoClass, QUEUE_PLACES, QUEUE_PLACES_MORE, align_down, align_up};
 use crate::model::Offset;
 
 /// Bytes of one direct write that someone waits for; a group has several of them in flight. To space that was reserved the file
-/// system writes of its own for each, so fewer are better: bulk took a sixth more with this than with half of it.
-const BYPASS_WRITE_BYTES_MAX: u64 = 512 << 10;
+/// system writes of its own for each, so fewer are better: bulk took a sixth more with 512 than with 256 KiB. Of these
+/// two fit into the queue of a virtual disk.
+const BYPASS_WRITE_BYTES_MAX: u64 = 480 << 10;
+const _: () = assert!(2 * (BYPASS_WRITE_BYTES_MAX / BLOCK_BYTES + QUEUE_PLACES_MORE) <= QUEUE_PLACES);
 /// Bytes of one direct write of a checkpoint. What is more urgent waits for one of these.
 const CHECKPOINT_WRITE_BYTES_MAX: u64 = 256 << 10;
 /// The first reservation of a new file.
