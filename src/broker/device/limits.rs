@@ -30,11 +30,11 @@ const READ_IN_FLIGHT_BYTES: (u64, u64) = (2 << 20, 16 << 20);
 const CHECKPOINT_IN_FLIGHT_BYTES: (u64, u64) = (4 << 20, 16 << 20);
 /// From one window that a reader takes at least, to the largest that it ever takes.
 const CONTENDED_READ_BYTES: (u64, u64) = (128 << 10, 1 << 20);
-/// From two of a checkpoint's writes. One that starved would fill the journal, and then hold up who it made way for.
-const CONTENDED_CHECKPOINT_BYTES: (u64, u64) = (512 << 10, 2 << 20);
+/// From one of a checkpoint's writes, a quarter of a virtual disk's queue, to all of that (`io::QUEUE_PLACES`).
+const CONTENDED_CHECKPOINT_BYTES: (u64, u64) = (256 << 10, 1 << 20);
 /// The transfers that a journal write may find before it, in durable writes (`L`), of readers and of a checkpoint.
 const READ_WAITS_MAX: u64 = 4;
-const CHECKPOINT_WAITS_MAX: u64 = 8;
+const CHECKPOINT_WAITS_MAX: u64 = 2;
 /// A depth reaches a device's rate if it comes to this share of the best, in percent.
 const RATE_REACHED_PERCENT: u64 = 90;
 /// One direct write of bulk; see `storage/flush`.
