@@ -51,6 +51,8 @@ pub(super) struct Admission {
     tickets: u64,
     /// When the last urgent operation ended, if there was one.
     urgent_ended: Option<Duration>,
+    /// Whether the checkpoint is late.
+    hastened: bool,
 }
 
 impl Admission {
@@ -64,7 +66,7 @@ impl Admission {
             operations: 0,
             bytes: 0,
         };
-        Self { classes: IoClass::ALL.map(class), tickets: 0, urgent_ended: None }
+        Self { classes: IoClass::ALL.map(class), tickets: 0, urgent_ended: None, hastened: false }
     }
 
     /// Somebody asks for a place for an operation of `bytes`. The ticket is admitted at once or waits.
@@ -113,6 +115,12 @@ impl Admission {
         self.check_invariants();
     }
 
+    /// From now on the checkpoint is late, or is not: late, it gets more beside what is urgent. Who waits has an operation of
+    /// its class in flight, whose end is soon enough to look again.
+    pub(super) fn hasten(&mut self, hastened: bool) {
+        self.hastened = hastened;
+    }
+
     /// What a class did and does.
     pub(super) fn counts(&self, class: IoClass) -> IoCounts {
         let state = &self.classes[class.index()];
@@ -143,8 +151,13 @@ impl Admission {
 
     fn admit(&mut self, now: Duration, class: IoClass, admitted: &mut Admitted) {
         let contended = !class.is_urgent() && self.is_contended(now);
+        let hastened = self.hastened && class == IoClass::Checkpoint;
         let state = &mut self.classes[class.index()];
-        let cap = if contended { state.caps.contended } else { state.caps.full };
+        let cap = match contended {
+            false => state.caps.full,
+            true if hastened => state.caps.hastened(),
+            true => state.caps.contended,
+        };
         while let Some(first) = state.waiting.front().copied() {
             if !state.fits(first.bytes, cap) {
                 break;

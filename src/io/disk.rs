@@ -179,6 +179,11 @@ impl Disk {
         self.scheduler.is_contended()
     }
 
+    /// Says whether the checkpoint is late: then it gets more of the device beside what clients wait for.
+    pub fn hasten_checkpoint(&self, late: bool) {
+        self.scheduler.hasten(late);
+    }
+
     /// What a class of direct I/O did and does.
     pub fn io_counts(&self, class: IoClass) -> IoCounts {
         self.scheduler.counts(class)

@@ -69,6 +69,11 @@ impl Scheduler {
         self.admission.borrow().is_contended(self.ticks.now())
     }
 
+    /// See [`Admission::hasten`].
+    pub(super) fn hasten(&self, hastened: bool) {
+        self.admission.borrow_mut().hasten(hastened);
+    }
+
     /// What a class did and does.
     pub(super) fn counts(&self, class: IoClass) -> IoCounts {
         self.admission.borrow().counts(class)

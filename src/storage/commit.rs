@@ -276,6 +276,7 @@ impl Store {
         let committer = self.committer();
         let (mut slot, wants_checkpoint) = {
             let mut ring = committer.ring.borrow_mut();
+            self.disk().hasten_checkpoint(ring.hastens_checkpoint());
             (ring.place(bytes), ring.wants_checkpoint())
         };
         if slot.is_none() || wants_checkpoint {

@@ -77,6 +77,21 @@ fn bytes_are_bounded_and_a_small_one_does_not_overtake() {
 }
 
 #[test]
+fn a_late_checkpoint_gets_more_beside_the_urgent_and_nobody_else_does() {
+    let mut test = Test::new();
+    test.asks(IoClass::Journal, 1, true);
+    test.admission.hasten(true);
+    test.asks(IoClass::Checkpoint, 40, true);
+    test.asks(IoClass::Checkpoint, 60, true);
+    let third = test.asks(IoClass::Checkpoint, 1, false);
+    test.asks(IoClass::ColdRead, 40, true);
+    test.asks(IoClass::ColdRead, 1, false);
+    test.admission.hasten(false);
+    assert_eq!(test.done(IoClass::Checkpoint, 40), [], "60 are in flight, and 40 are what it has again");
+    assert_eq!(test.done(IoClass::Checkpoint, 60), [third]);
+}
+
+#[test]
 fn what_is_larger_than_the_cap_goes_alone() {
     let mut test = Test::new();
     test.asks(IoClass::ColdRead, 1, true);

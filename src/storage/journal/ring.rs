@@ -64,6 +64,12 @@ impl Ring {
         self.since_checkpoint >= self.capacity_bytes() / 2
     }
 
+    /// Whether an eighth of the room has been used since the last checkpoint began: if that still runs, it is late. The next one
+    /// begins at half, and when all is used, writers wait.
+    pub fn hastens_checkpoint(&self) -> bool {
+        self.since_checkpoint >= self.capacity_bytes() / 8
+    }
+
     /// A checkpoint begins that will cover every group placed so far; returns the first one that it does not cover.
     pub fn begin_checkpoint(&mut self) -> u64 {
         self.since_checkpoint = 0;
@@ -151,6 +157,7 @@ mod tests {
         assert!(ring.wants_checkpoint());
         assert_eq!(ring.begin_checkpoint(), 2);
         assert!(!ring.wants_checkpoint());
+        assert!(!ring.hastens_checkpoint());
         assert_eq!(ring.place(BLOCK), None);
         ring.move_tail(2);
         assert_eq!(ring.place(BLOCK), slot(0, 1, 2));
