@@ -32,7 +32,8 @@ const CAP_BYTES_MAX: u64 = 64 << 20;
 pub enum IoClass {
     /// A group of the journal: every producer of the shard waits for it.
     Journal,
-    /// Appends that go straight to their segment, and the block they begin in: that partition's producers wait.
+    /// Appends that go straight to their segment, and the block they begin in: that partition's producers wait. And a further
+    /// file of the journal, one write at a time: who waits for room waits for that.
     Bypass,
     /// A consumer near the log's end that the batch cache could not serve.
     TailRead,
