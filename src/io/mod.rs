@@ -16,7 +16,9 @@ mod remover;
 mod scheduler;
 mod simulated;
 
-pub use classes::{IoCap, IoCaps, IoClass, IoCounts, IoLimits, QUEUE_PLACES, QUEUE_PLACES_MORE};
+pub use classes::{
+    BACKGROUND_WRITE_BYTES, IoCap, IoCaps, IoClass, IoCounts, IoLimits, QUEUE_PLACES, QUEUE_PLACES_MORE,
+};
 pub use clock::Clock;
 pub use disk::{Disk, DiskLimits, FileFacts, Inspected};
 pub use file::{Access, File, WriteBuffer};

@@ -19,7 +19,10 @@ use super::log::{Log, Phase, Position, State, Writer};
 use super::place::{self, LOG_SUFFIX};
 use super::segment::{Segment, Stage};
 use super::store::JournalLimits;
-use crate::io::{Access, BLOCK_BYTES, File, IoClass, QUEUE_PLACES, QUEUE_PLACES_MORE, align_down, align_up};
+use crate::io::{
+    Access, BACKGROUND_WRITE_BYTES, BLOCK_BYTES, File, IoClass, QUEUE_PLACES, QUEUE_PLACES_MORE, align_down,
+    align_up,
+};
 use crate::model::Offset;
 
 /// Bytes of one direct write that someone waits for; a group has several of them in flight. To space that was reserved the file
@@ -28,7 +31,7 @@ use crate::model::Offset;
 const BYPASS_WRITE_BYTES_MAX: u64 = 480 << 10;
 const _: () = assert!(2 * (BYPASS_WRITE_BYTES_MAX / BLOCK_BYTES + QUEUE_PLACES_MORE) <= QUEUE_PLACES);
 /// Bytes of one direct write of a checkpoint. What is more urgent waits for one of these.
-const CHECKPOINT_WRITE_BYTES_MAX: u64 = 256 << 10;
+const CHECKPOINT_WRITE_BYTES_MAX: u64 = BACKGROUND_WRITE_BYTES;
 /// The first reservation of a new file.
 const RESERVE_BYTES_MIN: u64 = 64 << 10;
 /// The largest step by which a file's reservation grows.

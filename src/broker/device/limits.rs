@@ -10,7 +10,7 @@
 use std::fmt;
 
 use super::profile::{Bandwidth, DeviceProfile};
-use crate::io::{IoCap, IoCaps, IoClass, IoLimits};
+use crate::io::{BACKGROUND_WRITE_BYTES, BLOCK_BYTES, IoCap, IoCaps, IoClass, IoLimits, QUEUE_PLACES};
 use crate::storage::JournalLimits;
 
 /// The size from which a log's own write is worth its fixed cost. Below, a group of the journal takes too long to fill;
@@ -30,8 +30,8 @@ const READ_IN_FLIGHT_BYTES: (u64, u64) = (2 << 20, 16 << 20);
 const CHECKPOINT_IN_FLIGHT_BYTES: (u64, u64) = (4 << 20, 16 << 20);
 /// From one window that a reader takes at least, to the largest that it ever takes.
 const CONTENDED_READ_BYTES: (u64, u64) = (128 << 10, 1 << 20);
-/// From one of a checkpoint's writes, a quarter of a virtual disk's queue, to all of that (`io::QUEUE_PLACES`).
-const CONTENDED_CHECKPOINT_BYTES: (u64, u64) = (256 << 10, 1 << 20);
+/// From one of a checkpoint's writes to all that a virtual disk's queue takes.
+const CONTENDED_CHECKPOINT_BYTES: (u64, u64) = (BACKGROUND_WRITE_BYTES, QUEUE_PLACES * BLOCK_BYTES);
 /// The transfers that a journal write may find before it, in durable writes (`L`), of readers and of a checkpoint.
 const READ_WAITS_MAX: u64 = 4;
 const CHECKPOINT_WAITS_MAX: u64 = 2;

@@ -154,7 +154,7 @@ mod tests {
         assert_eq!(ring.place(BLOCK), slot(0, 1, 0));
         assert!(ring.wants_checkpoint() == (BLOCK >= 3 * BLOCK / 2));
         assert_eq!(ring.place(BLOCK), slot(0, 2, 1));
-        assert!(ring.wants_checkpoint());
+        assert!(ring.wants_checkpoint() && ring.hastens_checkpoint());
         assert_eq!(ring.begin_checkpoint(), 2);
         assert!(!ring.wants_checkpoint());
         assert!(!ring.hastens_checkpoint());
