@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use corelog::model::{Offset, TimestampMs};
 use corelog::record::{
-    BatchHeader, BatchRules, Codec, HEADER_BYTES, Horizon, Remains, TimestampType, accept, records, retain,
+    BatchHeader, BatchRules, Codec, HEADER_BYTES, Horizon, Remains, TimestampType, accept, records, retain, crc32c,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -18,7 +18,7 @@ fuzz_target!(|data: &[u8]| {
     batch[..8].fill(0);
     batch[8..12].copy_from_slice(&length.to_be_bytes());
     batch[16] = 2;
-    let crc = crc32c::crc32c(&batch[21..]);
+    let crc = crc32c(&batch[21..]);
     batch[17..21].copy_from_slice(&crc.to_be_bytes());
     let batch = Bytes::from(batch);
     let header = BatchHeader::parse_whole(&batch).expect("the framing fits");

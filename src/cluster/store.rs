@@ -24,6 +24,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::metadata::{Command, Image, LogId};
 use crate::model::BrokerId;
+use crate::record::crc32c;
 
 /// Commands in the log before they are folded into a snapshot.
 pub const SNAPSHOT_COMMANDS_MAX: u64 = 1_000;
@@ -244,7 +245,7 @@ fn framed<T: Serialize>(value: &T) -> Vec<u8> {
     let mut bytes = vec![0; CHECKSUM_BYTES];
     serde_json::to_writer(&mut bytes, value)
         .expect("metadata has only string keys and always serialises to memory");
-    let checksum = crc32c::crc32c(&bytes[CHECKSUM_BYTES..]);
+    let checksum = crc32c(&bytes[CHECKSUM_BYTES..]);
     bytes[..CHECKSUM_BYTES].copy_from_slice(&checksum.to_be_bytes());
     bytes
 }
@@ -254,7 +255,7 @@ fn unframed<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
     let Some((checksum, json)) = bytes.split_first_chunk::<CHECKSUM_BYTES>() else {
         return Err("it is shorter than a checksum".to_owned());
     };
-    if crc32c::crc32c(json) != u32::from_be_bytes(*checksum) {
+    if crc32c(json) != u32::from_be_bytes(*checksum) {
         return Err("its checksum does not match".to_owned());
     }
     serde_json::from_slice(json).map_err(|error| error.to_string())

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::pages::{self, Unit};
+use super::streaming;
 
 /// What direct writes are aligned to. The device here says 512, its physical block is 4096, and so is a page.
 pub const BLOCK_BYTES: u64 = 4096;
@@ -125,15 +126,29 @@ impl AppendBuffer {
 
     /// Copies `bytes` to the end, lets `patch` change the copy, and only then publishes it. `bytes` must fit.
     pub fn append(&mut self, bytes: &[u8], patch: impl FnOnce(&mut [u8])) {
+        // SAFETY: `append_by` says where they go to.
+        self.append_by(bytes, patch, |bytes, target| unsafe {
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len());
+        });
+    }
+
+    /// As [`Self::append`], for bytes that the device is to have and the CPU need not have at hand.
+    pub fn append_for_device(&mut self, bytes: &[u8], patch: impl FnOnce(&mut [u8])) {
+        // SAFETY: `append_by` says where they go to.
+        self.append_by(bytes, patch, |bytes, target| unsafe { streaming::copy(bytes, target) });
+    }
+
+    /// `copy` gets a target that has room for all bytes, where nobody else reads or writes.
+    fn append_by(&mut self, bytes: &[u8], patch: impl FnOnce(&mut [u8]), copy: impl FnOnce(&[u8], *mut u8)) {
         assert!(bytes.len() <= self.room(), "the caller asked for room first");
         // SAFETY: the target lies within the allocation and above the published length, so no slice covers it; `&mut
         // self` makes this the only writer.
-        let copy = unsafe {
+        let copied = unsafe {
             let target = self.memory.pointer.as_ptr().add(self.lead + self.len);
-            std::ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len());
+            copy(bytes, target);
             std::slice::from_raw_parts_mut(target, bytes.len())
         };
-        patch(copy);
+        patch(copied);
         self.len += bytes.len();
     }
 

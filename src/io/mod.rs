@@ -15,6 +15,7 @@ mod pages;
 mod remover;
 mod scheduler;
 mod simulated;
+mod streaming;
 
 pub use classes::{
     BACKGROUND_WRITE_BYTES, IoCap, IoCaps, IoClass, IoCounts, IoLimits, QUEUE_PLACES, QUEUE_PLACES_MORE,

@@ -21,6 +21,7 @@
 //! Key invariant: a parsed header's length lies within the bytes it was parsed from. Whether the records agree with the
 //! header is checked by `validate`.
 
+use super::checksum::crc32c;
 use crate::model::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, TimestampMs};
 
 /// Bytes of a batch before its first record.
@@ -153,7 +154,7 @@ impl BatchHeader {
         let Some(covered) = batch.get(CHECKSUMMED_FROM..size) else {
             return Err(BatchError::Truncated { expected: size as u64, actual: batch.len() as u64 });
         };
-        let computed = crc32c::crc32c(covered);
+        let computed = crc32c(covered);
         if computed == self.crc { Ok(()) } else { Err(BatchError::Checksum { stored: self.crc, computed }) }
     }
 
@@ -225,7 +226,7 @@ pub(super) fn seal(batch: &mut [u8]) -> Result<(), BatchError> {
     let length = i32::try_from(batch.len() - LENGTH_PREFIX_BYTES);
     let length = length.map_err(|_| BatchError::Invalid("the batch is longer than a batch can be"))?;
     batch[BATCH_LENGTH..LEADER_EPOCH].copy_from_slice(&length.to_be_bytes());
-    let crc = crc32c::crc32c(&batch[CHECKSUMMED_FROM..]);
+    let crc = crc32c(&batch[CHECKSUMMED_FROM..]);
     batch[CRC..CHECKSUMMED_FROM].copy_from_slice(&crc.to_be_bytes());
     Ok(())
 }

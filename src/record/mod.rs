@@ -4,6 +4,7 @@
 //! patching two header fields that lie outside the checksum. What a log or a producer makes of a batch is left to them.
 
 pub mod builder;
+mod checksum;
 mod compression;
 mod header;
 mod records;
@@ -12,6 +13,7 @@ mod rewrite;
 mod validate;
 mod walk;
 
+pub use checksum::{Crc32c, crc32c};
 pub use header::{BatchError, BatchHeader, Codec, HEADER_BYTES, TimestampType, patch_assigned};
 pub use records::{Record, RecordHeader, Records, each_timestamp, first_at_or_after, max_timestamp, records};
 pub use retain::{Horizon, KeyedRecord, Remains, each_keyed, retain, without_records};

@@ -145,7 +145,7 @@ impl Chunk {
         let mut content = self.content.borrow_mut();
         let content = content.as_mut().expect("a chunk with room is resident");
         content.mark(base, content.buffer.len());
-        content.buffer.append(batch, patch);
+        content.buffer.append_for_device(batch, patch);
         self.bytes.set(content.buffer.len() as u64);
         self.next_offset.set(next);
     }

@@ -12,7 +12,7 @@ use super::error::StorageError;
 use super::segment::Segment;
 use crate::io::{File, IoClass, align_down, align_up};
 use crate::model::{LeaderEpoch, Offset, TimestampMs};
-use crate::record::{BatchHeader, HEADER_BYTES};
+use crate::record::{BatchHeader, Crc32c, HEADER_BYTES};
 
 /// Bytes read at first: often little follows a checkpoint.
 const WINDOW_BYTES_MIN: u64 = 64 << 10;
@@ -192,14 +192,14 @@ impl<'a> Scan<'a> {
     }
 
     async fn crc(&mut self, from: u64, to: u64) -> Result<u32, StorageError> {
-        let (mut at, mut crc) = (from, 0);
+        let (mut at, mut crc) = (from, Crc32c::default());
         while at < to {
             let part = self.available(at).await?;
             let take = part.len().min((to - at) as usize);
-            crc = crc32c::crc32c_append(crc, &part[..take]);
+            crc.update(&part[..take]);
             at += take as u64;
         }
-        Ok(crc)
+        Ok(crc.finish())
     }
 
     async fn bytes(&mut self, position: u64, length: usize) -> Result<Bytes, StorageError> {

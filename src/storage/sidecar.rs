@@ -14,6 +14,7 @@
 use super::index::{Entry, SparseIndex};
 use super::segment::{Segment, Stage, Times};
 use crate::model::{Offset, TimestampMs};
+use crate::record::crc32c;
 
 const MAGIC: &[u8; 4] = b"CLOG";
 const HEAD_BYTES: usize = 24;
@@ -34,8 +35,8 @@ pub(super) fn seal(kind: u32, body: &[u8]) -> Vec<u8> {
     file.extend_from_slice(MAGIC);
     file.extend_from_slice(&kind.to_le_bytes());
     file.extend_from_slice(&(body.len() as u64).to_le_bytes());
-    file.extend_from_slice(&crc32c::crc32c(body).to_le_bytes());
-    let head = crc32c::crc32c(&file);
+    file.extend_from_slice(&crc32c(body).to_le_bytes());
+    let head = crc32c(&file);
     file.extend_from_slice(&head.to_le_bytes());
     file.extend_from_slice(body);
     file
@@ -45,7 +46,7 @@ pub(super) fn seal(kind: u32, body: &[u8]) -> Vec<u8> {
 pub(super) fn open(kind: u32, file: &[u8]) -> Option<&[u8]> {
     let (length, crc) = head(kind, file)?;
     let body = &file[HEAD_BYTES..];
-    (body.len() as u64 == length && crc32c::crc32c(body) == crc).then_some(body)
+    (body.len() as u64 == length && crc32c(body) == crc).then_some(body)
 }
 
 fn head(kind: u32, file: &[u8]) -> Option<(u64, u32)> {
@@ -56,7 +57,7 @@ fn head(kind: u32, file: &[u8]) -> Option<(u64, u32)> {
     let length = u64::from_le_bytes(fields.take()?);
     let body = u32::from_le_bytes(fields.take()?);
     let own = u32::from_le_bytes(fields.take()?);
-    (&magic == MAGIC && found == kind && crc32c::crc32c(covered) == own).then_some((length, body))
+    (&magic == MAGIC && found == kind && crc32c(covered) == own).then_some((length, body))
 }
 
 /// A finished segment's facts and index.

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::io::{Disk, DiskLimits, Simulated};
 use crate::model::{LeaderEpoch, Offset, PartitionIndex, TimestampMs, TopicId};
-use crate::record::BatchHeader;
+use crate::record::{BatchHeader, crc32c};
 
 /// A batch of `records` at `base` with a payload of `payload` bytes, with a right checksum. The records are filler: this
 /// room never looks into them.
@@ -37,7 +37,7 @@ pub(crate) fn batch(base: i64, records: i32, payload: usize, timestamp: i64) -> 
     for (at, byte) in bytes[61..].iter_mut().enumerate() {
         *byte = (at as u8).wrapping_mul(31).wrapping_add(base as u8) | 1;
     }
-    let crc = crc32c::crc32c(&bytes[21..]);
+    let crc = crc32c(&bytes[21..]);
     bytes[17..21].copy_from_slice(&crc.to_be_bytes());
     crate::record::patch_assigned(&mut bytes, Offset(base), LeaderEpoch(0));
     bytes

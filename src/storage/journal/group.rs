@@ -10,6 +10,7 @@ use super::layout::{
     GROUP_HEADER_BYTES, GROUP_MAGIC, OVERLAPS, entry, group,
 };
 use crate::model::{LeaderEpoch, Offset};
+use crate::record::Crc32c;
 
 /// Which group of which journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -272,8 +273,10 @@ fn read_entry(bytes: &[u8]) -> Result<(Entry<'_>, &[u8]), GroupError> {
 
 /// Over everything but the field that holds it.
 fn checksum(group: &[u8]) -> u32 {
-    let before = crc32c::crc32c(&group[..group::CRC.at]);
-    crc32c::crc32c_append(before, &group[group::CRC.end()..])
+    let mut crc = Crc32c::default();
+    crc.update(&group[..group::CRC.at]);
+    crc.update(&group[group::CRC.end()..]);
+    crc.finish()
 }
 
 fn put(bytes: &mut [u8], field: Field, value: &[u8]) {

@@ -4,6 +4,7 @@
 //! group, so a crash leaves it whole or leaves a file without groups.
 
 use super::layout::{FILE_FORMAT, FILE_HEADER_BLOCK_BYTES, FILE_HEADER_BYTES, FILE_MAGIC, file};
+use crate::record::crc32c;
 
 /// What a file says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +37,7 @@ impl FileHeader {
         file::INCARNATION.put(&mut block, &self.incarnation.to_le_bytes());
         file::SHARD.put(&mut block, &self.shard.to_le_bytes());
         file::NUMBER.put(&mut block, &self.number.to_le_bytes());
-        let crc = crc32c::crc32c(&block[..file::CRC.at]);
+        let crc = crc32c(&block[..file::CRC.at]);
         file::CRC.put(&mut block, &crc.to_le_bytes());
         block
     }
@@ -45,7 +46,7 @@ impl FileHeader {
     pub fn decode(content: &[u8]) -> Result<Self, FileHeaderError> {
         let header = content.get(..FILE_HEADER_BYTES).ok_or(FileHeaderError::Unreadable)?;
         let crc = u32::from_le_bytes(file::CRC.read(header));
-        if file::MAGIC.read(header) != FILE_MAGIC || crc32c::crc32c(&header[..file::CRC.at]) != crc {
+        if file::MAGIC.read(header) != FILE_MAGIC || crc32c(&header[..file::CRC.at]) != crc {
             return Err(FileHeaderError::Unreadable);
         }
         let found = u16::from_le_bytes(file::FORMAT.read(header));

@@ -12,6 +12,7 @@ use super::layout::{
     WRITTEN_BYTES, manifest,
 };
 use crate::model::{LeaderEpoch, Offset, TimestampMs};
+use crate::record::crc32c;
 
 /// What of a shard's journal is in the segments, and how the segments stood then.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,8 +82,8 @@ impl Manifest {
         manifest::MAGIC.put(head, &MANIFEST_MAGIC);
         manifest::FORMAT.put(head, &MANIFEST_FORMAT.to_le_bytes());
         manifest::BODY_BYTES.put(head, &(body.len() as u64).to_le_bytes());
-        manifest::BODY_CRC.put(head, &crc32c::crc32c(body).to_le_bytes());
-        let crc = crc32c::crc32c(&head[..manifest::CRC.at]);
+        manifest::BODY_CRC.put(head, &crc32c(body).to_le_bytes());
+        let crc = crc32c(&head[..manifest::CRC.at]);
         manifest::CRC.put(head, &crc.to_le_bytes());
         file
     }
@@ -93,7 +94,7 @@ impl Manifest {
         if manifest::MAGIC.read(head) != MANIFEST_MAGIC {
             return Err(ManifestError::NotAManifest);
         }
-        if crc32c::crc32c(&head[..manifest::CRC.at]) != u32::from_le_bytes(manifest::CRC.read(head)) {
+        if crc32c(&head[..manifest::CRC.at]) != u32::from_le_bytes(manifest::CRC.read(head)) {
             return Err(ManifestError::Damaged("the checksum of its head is another"));
         }
         let found = u16::from_le_bytes(manifest::FORMAT.read(head));
@@ -104,7 +105,7 @@ impl Manifest {
         if body.len() as u64 != u64::from_le_bytes(manifest::BODY_BYTES.read(head)) {
             return Err(ManifestError::Damaged("it is longer or shorter than it says"));
         }
-        if crc32c::crc32c(&body) != u32::from_le_bytes(manifest::BODY_CRC.read(head)) {
+        if crc32c(&body) != u32::from_le_bytes(manifest::BODY_CRC.read(head)) {
             return Err(ManifestError::Damaged("the checksum of its body is another"));
         }
         let mut fields = Fields(body);

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use super::journal_failures::partition;
 use crate::io::Simulated;
 use crate::model::Offset;
+use crate::record::crc32c;
 use crate::storage::testing::{Opened, open_at, recovered, run, settings, simulated_shard};
 use crate::storage::{
     JournalFiles, JournalStart, Recovered, ReplayError, StorageError, Store, Takeover, plan_replay,
@@ -175,7 +176,7 @@ fn a_journal_of_another_version_stops_the_start_and_nothing_is_touched() {
             device.damage(&journal_file(name), |bytes| {
                 bytes[format_at] = 2;
                 let at = covered.end;
-                let crc = crc32c::crc32c(&bytes[covered]).to_le_bytes();
+                let crc = crc32c(&bytes[covered]).to_le_bytes();
                 bytes[at..at + 4].copy_from_slice(&crc);
             });
             let before = everything(&device);

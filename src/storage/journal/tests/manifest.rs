@@ -7,6 +7,7 @@ use super::super::layout::{MANIFEST_HEAD_BYTES, file, manifest};
 use super::super::{FileHeader, FileHeaderError, LogRecord, Manifest, ManifestError, Written};
 use super::place;
 use crate::model::{LeaderEpoch, Offset, TimestampMs};
+use crate::record::crc32c;
 
 fn written() -> Written {
     Written {
@@ -34,8 +35,8 @@ fn sample() -> Manifest {
 fn resealed(mut file: Vec<u8>) -> Bytes {
     let (head, body) = file.split_at_mut(MANIFEST_HEAD_BYTES);
     manifest::BODY_BYTES.put(head, &(body.len() as u64).to_le_bytes());
-    manifest::BODY_CRC.put(head, &crc32c::crc32c(body).to_le_bytes());
-    let crc = crc32c::crc32c(&head[..manifest::CRC.at]);
+    manifest::BODY_CRC.put(head, &crc32c(body).to_le_bytes());
+    let crc = crc32c(&head[..manifest::CRC.at]);
     manifest::CRC.put(head, &crc.to_le_bytes());
     Bytes::from(file)
 }
@@ -115,7 +116,7 @@ fn a_file_header_reads_back_as_it_was_written_or_not_at_all() {
     }
     let mut newer = block;
     file::FORMAT.put(&mut newer, &7_u16.to_le_bytes());
-    let crc = crc32c::crc32c(&newer[..file::CRC.at]);
+    let crc = crc32c(&newer[..file::CRC.at]);
     file::CRC.put(&mut newer, &crc.to_le_bytes());
     assert_eq!(FileHeader::decode(&newer), Err(FileHeaderError::UnknownFormat { found: 7 }));
 }

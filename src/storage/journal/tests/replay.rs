@@ -9,6 +9,7 @@ use super::super::{
 use super::ring::{Ring, replayed};
 use super::{append, mark, place};
 use crate::model::Offset;
+use crate::record::crc32c;
 
 /// A ring of two files with room for four small groups each.
 fn ring(incarnation: u64, shard: u16) -> Ring {
@@ -319,7 +320,7 @@ fn a_file_of_another_format_stops_the_start_and_is_named() {
     let mut journal = ring.clone();
     let header = &mut journal.files[1][..FILE_HEADER_BYTES];
     file::FORMAT.put(header, &2_u16.to_le_bytes());
-    let crc = crc32c::crc32c(&header[..file::CRC.at]);
+    let crc = crc32c(&header[..file::CRC.at]);
     file::CRC.put(header, &crc.to_le_bytes());
     let refused = |files: Vec<(String, Bytes)>| plan(JournalFiles::of(files.into_iter())).unwrap_err();
     let error = ReplayError::UnknownFormat { file: ring.file_name(1), found: 2 };
@@ -327,7 +328,7 @@ fn a_file_of_another_format_stops_the_start_and_is_named() {
     let (name, manifest) = ring.named().pop().unwrap();
     let mut manifest = manifest.to_vec();
     manifest::FORMAT.put(&mut manifest, &3_u16.to_le_bytes());
-    let crc = crc32c::crc32c(&manifest[..manifest::CRC.at]);
+    let crc = crc32c(&manifest[..manifest::CRC.at]);
     manifest::CRC.put(&mut manifest, &crc.to_le_bytes());
     let error = ReplayError::UnknownFormat { file: name.clone(), found: 3 };
     assert_eq!(refused(vec![(name, manifest.into())]), error);
