@@ -24,7 +24,7 @@ pub fn run(report: &mut Report) {
     }
     let directory = engine::new_directory();
     let (measured, removed) = engine::on_executor(&directory, async |disk| {
-        let engine = Engine::open_compacted(&disk, CACHE_BYTES).await;
+        let engine = Engine::open_with_compacted(&disk, 0, CACHE_BYTES).await;
         let mut bytes = 0;
         let mut first = 0;
         while bytes < LOG_BYTES {

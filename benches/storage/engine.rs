@@ -145,13 +145,17 @@ impl Engine {
         (Rc::new(Self { store, takeover, logs }), measured)
     }
 
-    /// Opens one log that is compacted, in segments of 16 MiB.
-    pub async fn open_compacted(disk: &Rc<Disk>, cache_bytes_max: u64) -> Rc<Self> {
+    /// Opens `others` logs that are not compacted, and behind them one that is, in segments of 16 MiB.
+    pub async fn open_with_compacted(disk: &Rc<Disk>, others: usize, cache_bytes_max: u64) -> Rc<Self> {
         let (store, takeover) = open_store(disk, cache_bytes_max).await;
+        let mut logs = vec![];
+        for number in 0..others {
+            logs.push(open_log(&store, number, settings()).await);
+        }
         let compaction =
             CompactionSettings { compact: true, dirty_ratio_min_ppm: 0, ..CompactionSettings::default() };
         let settings = LogSettings { segment_bytes: 16 << 20, compaction, ..settings() };
-        let logs = vec![open_log(&store, 0, settings).await];
+        logs.push(open_log(&store, others, settings).await);
         Rc::new(Self { store, takeover, logs })
     }
 

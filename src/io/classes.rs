@@ -97,7 +97,7 @@ const CHECKPOINT_CONTENDED: IoCap = IoCap { operations: 4, bytes: BACKGROUND_WRI
 /// Compaction has all day.
 const COMPACTION: IoCap = IoCap { operations: 4, bytes: 4 << 20 };
 /// It still goes on.
-const COMPACTION_CONTENDED: IoCap = IoCap { operations: 1, bytes: 1 << 20 };
+const COMPACTION_CONTENDED: IoCap = IoCap { operations: 1, bytes: BACKGROUND_WRITE_BYTES };
 
 impl IoClass {
     /// All of them, the most urgent first.

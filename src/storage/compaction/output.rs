@@ -1,7 +1,7 @@
 //! The file that a group of segments is rewritten into.
 //!
 //! Key invariant: it has a name that recovery deletes until all of it is durable and cut to its length. It is written in
-//! large aligned writes, one at a time; memory is one of them.
+//! aligned writes as large as others on the device allow, one at a time; memory is one of them.
 
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -10,16 +10,11 @@ use super::super::error::StorageError;
 use super::super::log::Log;
 use super::super::place;
 use super::super::segment::{Segment, Times};
-use super::source::Pace;
+use super::source::{Pace, window_bytes};
 use super::swap::CLEANED_SUFFIX;
-use crate::io::{Access, BLOCK_BYTES, File, IoClass, align_up};
+use crate::io::{Access, File, IoClass, align_up};
 use crate::model::{Offset, TimestampMs};
 use crate::record::BatchHeader;
-
-/// Bytes of one write.
-const WRITE_BYTES: usize = 1 << 20;
-
-const _: () = assert!((WRITE_BYTES as u64).is_multiple_of(BLOCK_BYTES));
 
 /// A segment on its way.
 pub(super) struct Output {
@@ -79,10 +74,13 @@ impl Output {
         }
         self.segment.note(header, header.base_offset, TimestampMs::NONE, self.interval_bytes);
         self.buffer.extend_from_slice(batch);
-        while self.buffer.len() >= WRITE_BYTES {
-            self.write(WRITE_BYTES).await?;
+        loop {
+            let bytes = window_bytes(self.log.store.disk()) as usize;
+            if self.buffer.len() < bytes {
+                return Ok(());
+            }
+            self.write(bytes).await?;
         }
-        Ok(())
     }
 
     /// Makes all of it durable. The segment stands for the offsets up to `next_offset`, whatever its last batch is.

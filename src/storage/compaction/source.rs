@@ -11,14 +11,21 @@ use bytes::Bytes;
 use super::super::error::StorageError;
 use super::super::log::Log;
 use super::super::read::Place;
-use crate::io::IoClass;
+use crate::io::{BACKGROUND_WRITE_BYTES, BLOCK_BYTES, Disk, IoClass};
 use crate::model::Offset;
 use crate::record::{BatchHeader, HEADER_BYTES};
 
-/// Bytes read at once.
+/// Bytes read or written at once while nobody waits for the device.
 const WINDOW_BYTES: u64 = 1 << 20;
+const _: () =
+    assert!(WINDOW_BYTES.is_multiple_of(BLOCK_BYTES) && BACKGROUND_WRITE_BYTES.is_multiple_of(BLOCK_BYTES));
 /// The longest pause after one window, however slow compaction is to be.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// Bytes to read or write at once now: little while others wait for the device, whose queue a large one fills (0025).
+pub(super) fn window_bytes(disk: &Disk) -> u64 {
+    if disk.is_contended() { BACKGROUND_WRITE_BYTES } else { WINDOW_BYTES }
+}
 
 /// How fast compaction reads and writes.
 #[derive(Clone, Copy, Debug)]
@@ -92,7 +99,7 @@ impl Source {
         self.log.state.borrow().phase.check()?;
         self.window = Bytes::new();
         self.log.store.disk().home().drain();
-        let wanted = needed.max(WINDOW_BYTES);
+        let wanted = needed.max(window_bytes(self.log.store.disk()));
         self.window = self.log.window(&self.place, self.place.position, wanted, IoClass::Compaction).await?;
         let bytes = self.window.len() as u64;
         if bytes < needed {

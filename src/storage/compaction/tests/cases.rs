@@ -1,6 +1,7 @@
 //! What a round leaves, case by case.
 
 use super::*;
+use crate::io::IoClass;
 use crate::storage::testing::{run, simulated_store};
 
 fn owned(records: &[(i64, &str, Option<&str>)]) -> Vec<(i64, String, Option<String>)> {
@@ -428,5 +429,30 @@ fn without_space_nothing_begins() {
         let full = open(&store, settings()).await.expect("it opens");
         let result = full.log.compact(full.round(100, 1 << 20)).await;
         assert!(matches!(result, Err(StorageError::DiskFull)), "{result:?}");
+    });
+}
+
+/// Beside what clients wait for, no read or write takes more than a quarter of a virtual disk's queue (0025).
+#[test]
+fn reads_and_writes_are_small_while_others_wait_for_the_device() {
+    run(async {
+        let store = simulated_store(&Simulated::new(4), 10_000).await;
+        let log = open(&store, LogSettings { segment_bytes: 8 << 20, ..settings() }).await.expect("a log");
+        let value = "v".repeat(100_000);
+        for n in 0..25 {
+            log.put(&[(&format!("{n}"), Some(&value))], n).await;
+        }
+        log.roll().await;
+        let disk = store.disk();
+        // A write of the journal that goes on until compaction has ended.
+        let urgent = disk.write_buffer(4096, IoClass::Journal).await.expect("memory");
+        let before = disk.io_counts(IoClass::Compaction);
+        let report = log.compact(100).await;
+        let after = disk.io_counts(IoClass::Compaction);
+        drop(urgent);
+        assert_eq!((report.removed_records, report.complete), (0, true));
+        let (operations, bytes) = (after.operations - before.operations, after.bytes - before.bytes);
+        assert!(bytes >= 2_500_000, "{bytes}");
+        assert!(bytes / operations <= 256 << 10, "{operations} operations, {bytes} bytes");
     });
 }
