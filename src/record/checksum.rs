@@ -1,24 +1,32 @@
 //! CRC-32C, as batches carry it (KIP-98) and as this broker's own files do: Castagnoli's polynomial, also called CRC-32/ISCSI
 //! (RFC 3720). At the speed of memory: a batch is checked once for each time it arrives or is read back.
 
+use crc_fast::{CrcAlgorithm, Digest};
+
 /// Of all of `bytes`.
 pub fn crc32c(bytes: &[u8]) -> u32 {
-    crc32c::crc32c(bytes)
+    crc_fast::crc32_iscsi(bytes)
 }
 
 /// Of bytes that do not lie side by side.
-#[derive(Default)]
-pub struct Crc32c(u32);
+pub struct Crc32c(Digest);
+
+impl Default for Crc32c {
+    fn default() -> Self {
+        Self(Digest::new(CrcAlgorithm::Crc32Iscsi))
+    }
+}
 
 impl Crc32c {
     /// Goes on with `bytes`.
     pub fn update(&mut self, bytes: &[u8]) {
-        self.0 = crc32c::crc32c_append(self.0, bytes);
+        self.0.update(bytes);
     }
 
     /// Of all that came.
     pub fn finish(self) -> u32 {
-        self.0
+        // The library has one type for checksums of every width.
+        self.0.finalize() as u32
     }
 }
 

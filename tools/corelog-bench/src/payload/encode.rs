@@ -118,7 +118,7 @@ pub(super) fn sign(batch: &mut [u8], origin: Origin) {
     batch[PRODUCER_ID..PRODUCER_EPOCH].copy_from_slice(&origin.producer_id.to_be_bytes());
     batch[PRODUCER_EPOCH..BASE_SEQUENCE].copy_from_slice(&origin.producer_epoch.to_be_bytes());
     batch[BASE_SEQUENCE..RECORD_COUNT].copy_from_slice(&origin.base_sequence.to_be_bytes());
-    let crc = crc32c::crc32c(&batch[CHECKSUMMED_FROM..]);
+    let crc = crc_fast::crc32_iscsi(&batch[CHECKSUMMED_FROM..]);
     batch[CRC..CHECKSUMMED_FROM].copy_from_slice(&crc.to_be_bytes());
 }
 

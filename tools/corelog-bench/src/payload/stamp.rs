@@ -78,7 +78,11 @@ impl Stamp {
 }
 
 fn checksum(value: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(&value[..CRC]), &value[STAMP_BYTES..])
+    let mut crc = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi);
+    crc.update(&value[..CRC]);
+    crc.update(&value[STAMP_BYTES..]);
+    // The library has one type for checksums of every width.
+    crc.finalize() as u32
 }
 
 fn u32_at(head: &[u8; STAMP_BYTES], at: usize) -> u32 {
