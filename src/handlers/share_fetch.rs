@@ -1,7 +1,8 @@
 //! ShareFetch (KIP-932, KIP-1206, KIP-1222): acknowledges records and acquires others, straight out of the log's memory.
 //!
 //! Key invariants: an answer leaves when records were acquired, at the latest after `max_wait`, and when the acknowledgements
-//! that came along are durable. All partitions together hand out no more than the request asks for, but for whole batches.
+//! that came along are durable. All partitions together hand out no more than the request asks for, but for whole batches, and no
+//! more than the shard's answers may hold.
 
 mod session;
 
@@ -18,7 +19,7 @@ use super::share_acknowledge::{
     Acknowledged, Asked, acknowledge, close_session, of_session, of_share, sharer,
 };
 use super::topics::text;
-use super::{Client, Outcome, Server, malformed};
+use super::{Client, Outcome, Response, Server, malformed};
 use crate::coordinator::share::AcquireLimits;
 use crate::model::{Offset, PartitionIndex, ShardId, TopicPartition};
 use crate::protocol::share_fetch::{
@@ -26,7 +27,7 @@ use crate::protocol::share_fetch::{
     ShareFetchableTopicResponse, encode,
 };
 use crate::protocol::{ErrorCode, RequestHeader, decode};
-use crate::shard::{ShareError, Sharer, TakeLimits, Taken, Wait, Watched};
+use crate::shard::{AnswerGrant, ShareError, Sharer, TakeLimits, Taken, Wait, Watched};
 
 /// From this version on records can be renewed and limits can be exact.
 const RENEWALS_FROM: i16 = 2;
@@ -50,12 +51,13 @@ pub async fn handle(server: &Rc<Server>, client: &Client, header: RequestHeader,
         Ok(request) => request,
         Err(error) => return malformed(&header, &error),
     };
-    let response = answer(server, client, header.version, request).await.unwrap_or_else(|code| {
+    let answer = answer(server, client, header.version, request).await;
+    let (response, held) = answer.unwrap_or_else(|code| {
         server.shard().metrics().traffic.error(code.code());
-        ShareFetchResponse { error_code: code.code(), ..ShareFetchResponse::default() }
+        (ShareFetchResponse { error_code: code.code(), ..ShareFetchResponse::default() }, None)
     });
     match encode(&header, &response) {
-        Ok(slices) => Outcome::Respond(slices.into()),
+        Ok(slices) => Outcome::Respond(Response { slices: slices.into(), held }),
         Err(error) => Outcome::Close(format!("the answer to ShareFetch cannot be encoded: {error}")),
     }
 }
@@ -65,7 +67,7 @@ async fn answer(
     client: &Client,
     version: i16,
     request: ShareFetchRequest,
-) -> Result<ShareFetchResponse, ErrorCode> {
+) -> Result<(ShareFetchResponse, Option<AnswerGrant>), ErrorCode> {
     let sharer = sharer(server, request.group_id.as_deref(), request.member_id.as_deref())?;
     check_renewal(&request)?;
     let renewals = (version >= RENEWALS_FROM, request.is_renew_ack);
@@ -93,13 +95,13 @@ async fn answer(
     let limits = limits(server, &request);
     let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
     // The acknowledgements begin first, so that what they free can be fetched.
-    let (acknowledged, targets) =
+    let (acknowledged, (targets, held)) =
         zip(acknowledge(server, &sharer, asked), fetch(server, &sharer, ids, (limits, wait))).await;
     if request.share_session_epoch == -1 {
         close_session(server, &sharer).await;
     }
     let lock_ms = server.shard().share_lock_ms(sharer.0.as_str());
-    Ok(respond(server, targets, acknowledged, (full, lock_ms)))
+    Ok((respond(server, targets, acknowledged, (full, lock_ms)), held))
 }
 
 /// The session that was opened ends with its client.
@@ -133,6 +135,12 @@ fn limits(server: &Server, request: &ShareFetchRequest) -> TakeLimits {
     }
 }
 
+/// What is left of `limits` where the answer may hold so many bytes. The first batch comes whole even if that is none.
+fn within(limits: TakeLimits, bytes: usize) -> TakeLimits {
+    let bytes_max = limits.bytes_max.min(bytes.max(1));
+    TakeLimits { bytes_max, bytes_min: limits.bytes_min.min(bytes_max), ..limits }
+}
+
 fn partitions(topics: impl Iterator<Item = (crate::model::TopicId, Vec<i32>)>) -> Vec<TopicPartition> {
     let all = topics.flat_map(|(topic_id, partitions)| {
         let partitions = partitions.into_iter().map(PartitionIndex);
@@ -141,17 +149,17 @@ fn partitions(topics: impl Iterator<Item = (crate::model::TopicId, Vec<i32>)>) -
     all.collect()
 }
 
-/// Takes records, and tries again when there is news, until there are some or the time is over.
+/// Takes records, and tries again when there is news, until there are some or the time is over. While it waits it holds none.
 async fn fetch(
     server: &Rc<Server>,
     sharer: &Sharer,
     ids: Vec<TopicPartition>,
     (mut limits, max_wait): (TakeLimits, Duration),
-) -> Vec<Target> {
+) -> (Vec<Target>, Option<AnswerGrant>) {
     let deadline = Instant::now() + max_wait;
     let mut targets: Vec<Target> = ids.into_iter().map(|id| Target::new(server, id)).collect();
     if !targets.iter().any(|target| target.exists) || limits.acquire.records_max == 0 {
-        return targets;
+        return (targets, None);
     }
     let mut begun: Option<(Wait, Vec<Offset>)> = None;
     loop {
@@ -159,10 +167,13 @@ async fn fetch(
         if left.is_zero() {
             limits.bytes_min = 0;
         }
-        take(server, sharer, &mut targets, limits).await;
+        let mut held = server.shard().answers().reserve(limits.bytes_max);
+        take(server, sharer, &mut targets, within(limits, held.bytes())).await;
+        held.shrink_to(targets.iter().map(Target::bytes).sum());
         if left.is_zero() || targets.iter().any(Target::must_answer) {
-            return targets;
+            return (targets, Some(held));
         }
+        drop(held);
         // What happens between looking and beginning to wait would be missed: a wait counts once a look after it has found
         // nothing and wants no other news. One that began while a partition was loading hears of that only.
         let from: Vec<Offset> = targets.iter().map(Target::wait_from).collect();
@@ -197,6 +208,11 @@ impl Target {
             Ok(None) => false,
             Err(_) => self.exists,
         }
+    }
+
+    /// How many bytes of records it has.
+    fn bytes(&self) -> usize {
+        self.outcome.as_ref().ok().and_then(Option::as_ref).map_or(0, Taken::bytes)
     }
 
     /// It is news when the high watermark passes this, or the partition's waiters are disturbed.

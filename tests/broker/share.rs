@@ -27,6 +27,7 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::StrBytes;
 
 use crate::requests::{PRODUCE, batch, create, name, produce};
+use crate::slow;
 use crate::support::{Broker, Connection};
 
 const GROUP: &str = "queue";
@@ -243,10 +244,15 @@ fn progress(connection: &mut Connection) -> (i64, i64) {
 
 fn start(settings: &[&str]) -> Broker {
     let broker = Broker::start(settings);
+    begin(&broker);
+    broker
+}
+
+/// Creates the topic, and has the group begin at its first record.
+fn begin(broker: &Broker) {
     let mut connection = broker.connect();
     create(&mut connection, TOPIC);
     set(&mut connection, "share.auto.offset.reset", "earliest");
-    broker
 }
 
 fn put(broker: &Broker, values: &[&str]) {
@@ -472,4 +478,22 @@ fn requests_that_are_refused_as_a_whole_say_so_by_their_code_alone() {
     (fetch.share_session_epoch, fetch.group_id, fetch.max_wait_ms) = (0, Some(text("")), 2_000);
     let response = member.connection.ask(&fetch, VERSION);
     assert_eq!(partitions(&response).map(|partition| partition.error_code).collect::<Vec<_>>(), [3]);
+}
+
+#[test]
+fn who_does_not_read_leaves_members_less_at_a_time() {
+    let broker = slow::cold(&slow::SMALL);
+    begin(&broker);
+    let value = "x".repeat(slow::BATCH_BYTES);
+    (0..slow::BATCHES).for_each(|_| put(&broker, &[&value]));
+    let mut member = Member::join(&broker, "one");
+    let mut records = |acks| member.fetch(10_000, acks).iter().map(|(first, last, _)| last - first + 1).sum();
+    let stuck = slow::stuck(&broker, 16, slow::BATCHES);
+    let meanwhile: i64 = records(vec![]);
+    assert!(meanwhile > 0, "one batch at least");
+    drop(stuck);
+    let enough = 3 * meanwhile as usize * slow::BATCH_BYTES;
+    broker.wait_until("the others keep nothing", |broker| slow::ask(&mut broker.connect()) as usize > enough);
+    let after: i64 = records(acks(0, meanwhile - 1, &[ACCEPT]));
+    assert!(after >= 2 * meanwhile, "{after} instead of {meanwhile} batches");
 }

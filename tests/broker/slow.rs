@@ -9,15 +9,19 @@ use kafka_protocol::messages::FetchRequest;
 use crate::requests::{FETCH, PRODUCE, batch, create, fetch, fetched, produce, produced};
 use crate::support::{Broker, Connection};
 
-const BATCHES: i64 = 40;
-const BATCH_BYTES: usize = 50_000;
+pub const BATCHES: i64 = 40;
+pub const BATCH_BYTES: usize = 50_000;
 /// Requests of each; the answers to them are more than sockets take.
 const PIPELINED: usize = 200;
 /// Nothing has moved for so long: whoever could be answered is.
 const QUIET: Duration = Duration::from_millis(500);
 
+/// Two shards; half of that for answers: 2 MiB each.
+pub const SMALL: [&str; 3] =
+    ["num.partitions=2", "socket.request.max.bytes=1048576", "queued.max.request.bytes=8388608"];
+
 /// A broker with batches in two partitions, and a start since then: nothing of them is in memory.
-fn cold(settings: &[&str]) -> Broker {
+pub fn cold(settings: &[&str]) -> Broker {
     let mut broker = Broker::start(settings);
     let mut producer = broker.connect();
     assert_eq!(create(&mut producer, "cold"), 2);
@@ -32,7 +36,7 @@ fn cold(settings: &[&str]) -> Broker {
 
 /// Connections that fetch the last `batches` of each partition again and again, none of which is read. Returns when nothing
 /// moves any more.
-fn stuck(broker: &Broker, connections: usize, batches: i64) -> Vec<Connection> {
+pub fn stuck(broker: &Broker, connections: usize, batches: i64) -> Vec<Connection> {
     let offset = BATCHES - batches;
     let open = |_| {
         let mut connection = broker.connect();
@@ -51,7 +55,7 @@ fn stuck(broker: &Broker, connections: usize, batches: i64) -> Vec<Connection> {
 }
 
 /// Bytes of the batches in one answer.
-fn ask(consumer: &mut Connection) -> u32 {
+pub fn ask(consumer: &mut Connection) -> u32 {
     let response = consumer.ask::<FetchRequest>(&fetch("cold", &[(0, 0), (1, 0)], 0, 1), FETCH);
     fetched(&response).iter().map(|header| header.size_bytes).sum()
 }
@@ -67,9 +71,7 @@ fn who_does_not_read_keeps_no_place_on_the_device() {
 
 #[test]
 fn who_does_not_read_makes_answers_smaller_and_keeps_none_away() {
-    // Two shards; half of that for answers: 2 MiB each.
-    let memory = ["socket.request.max.bytes=1048576", "queued.max.request.bytes=8388608"];
-    let broker = cold(&["num.partitions=2", memory[0], memory[1]]);
+    let broker = cold(&SMALL);
     let slow = stuck(&broker, 16, BATCHES);
     let meanwhile = ask(&mut broker.connect());
     assert!(meanwhile as usize >= BATCH_BYTES, "one batch at least");
