@@ -1,7 +1,7 @@
-//! Deals partitions to connections.
+//! Deals partitions to connections, and connections to workers.
 //!
 //! Key invariants: every lane is dealt to someone if there is anyone; a connection's lanes have one leader as long as there are
-//! at least as many connections as leaders.
+//! at least as many connections as leaders; which CPU a partition's requests come from says nothing of its number.
 
 use std::collections::BTreeMap;
 
@@ -27,6 +27,15 @@ pub fn deal(leaders: &[i32], connections: u32) -> Vec<Vec<Lane>> {
         }
     }
     dealt
+}
+
+/// The worker that has connection `at`, of `workers`.
+///
+/// Each round of them begins one further. With plain turns the connections of partitions 0, 2, 4 … were all one worker's; a broker that
+/// spreads a topic's partitions over its cores the same way then had each core's clients all on its own CPU, or all on another, as the
+/// topic's identifier fell: 182,000 or 145,000 requests/s over 1,000 connections.
+pub fn worker_of(at: usize, workers: usize) -> usize {
+    (at + at / workers) % workers
 }
 
 /// For each leader its first connection, how many it gets (at least one, in proportion to its lanes), and its lanes.
@@ -63,6 +72,23 @@ mod tests {
         assert_eq!(numbers(&deal(&[1, 1], 5)), [vec![0], vec![1], vec![0], vec![1], vec![0]]);
         assert_eq!(numbers(&deal(&[1, 2, 1, 2], 2)), [vec![0, 2], vec![1, 3]]);
         assert_eq!(numbers(&deal(&[1, 2, 3], 1)), [vec![0, 1, 2]]);
+    }
+
+    #[test]
+    fn workers_have_as_many_connections_of_each_class_of_partitions() {
+        assert_eq!((0..8).map(|at| worker_of(at, 2)).collect::<Vec<_>>(), [0, 1, 1, 0, 0, 1, 1, 0]);
+        assert_eq!((0..3).map(|at| worker_of(at, 1)).collect::<Vec<_>>(), [0, 0, 0]);
+        for workers in 1..9 {
+            let dealt = deal(&vec![1; 2 * workers * workers], (4 * workers * workers) as u32);
+            for class in 0..workers {
+                let mut counts = vec![0; workers];
+                let of_class = |lanes: &[Lane]| lanes.iter().all(|lane| lane.0 as usize % workers == class);
+                dealt.iter().enumerate().filter(|(_, lanes)| of_class(lanes)).for_each(|(at, _)| {
+                    counts[worker_of(at, workers)] += 1;
+                });
+                assert_eq!(counts, vec![4; workers], "{workers} workers, class {class}");
+            }
+        }
     }
 
     proptest! {

@@ -13,6 +13,7 @@ use glommio::timer::sleep;
 use glommio::{LocalExecutorBuilder, Placement};
 
 use super::DriveError;
+use super::deal::{deal, worker_of};
 use super::local::Local;
 use super::pacer;
 use super::producer::Producer;
@@ -137,10 +138,10 @@ impl Worker {
             let everything = || (0..job.lanes()).map(Lane).collect::<Vec<_>>();
             // With keys every producer sends to every partition, as producers do; without, each has its own.
             let dealt = match job.workload.records.keys {
-                KeyPlan::None => super::deal::deal(&shared.leaders, plan.connections),
+                KeyPlan::None => deal(&shared.leaders, plan.connections),
                 _ => vec![everything(); plan.connections as usize],
             };
-            let mine = dealt.into_iter().enumerate().filter(|(at, _)| at % workers == number);
+            let mine = dealt.into_iter().enumerate().filter(|(at, _)| worker_of(*at, workers) == number);
             self.producers = mine
                 .map(|(at, lanes)| Producer::new(&self.local, at as u32, lanes, Arc::clone(&located)))
                 .collect();
@@ -149,9 +150,11 @@ impl Worker {
         if job.reads() {
             let plan = &job.workload.consumer;
             // A reader reads each partition once, so it has at most as many connections.
-            let dealt = super::deal::deal(&shared.leaders, plan.connections.min(job.lanes()));
+            let dealt = deal(&shared.leaders, plan.connections.min(job.lanes()));
             let all = (0..plan.fan_out).flat_map(|reader| dealt.iter().map(move |lanes| (reader, lanes)));
-            let mine = all.enumerate().filter(|(at, (_, lanes))| at % workers == number && !lanes.is_empty());
+            let mine = all
+                .enumerate()
+                .filter(|(at, (_, lanes))| worker_of(*at, workers) == number && !lanes.is_empty());
             self.readers = mine.map(|(_, (reader, lanes))| Reader::new(&self.local, reader, lanes)).collect();
         }
         Ok(())
